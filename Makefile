@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+
+# The kernel to build for: a build directory with Rust metadata.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
+
+.PHONY: modules modules_install clean check-kdir demo test setup setup-refresh \
+	clean-cache help
+
+modules: check-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+modules_install: check-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+
+clean: check-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+
+check-kdir:
+	@scripts/check-kdir $(KDIR)
+
+demo:
+	@scripts/setup demo
+	@scripts/build stock
+	@scripts/demo
+
+# T='NAME...' runs these tests only.
+test:
+	@scripts/test $(T)
+
+test-%:
+	@scripts/test $*
+
+setup:
+	@scripts/setup test
+
+setup-refresh:
+	@scripts/setup --refresh test
+
+clean-cache:
+	rm -rf --one-file-system $(CACHE)
+
+help:
+	@echo 'The modules, for a kernel of yours:'
+	@echo '  make KDIR=DIR         build in place (default: the running kernel)'
+	@echo '  make modules_install  install what was built'
+	@echo '  make clean            remove what was built'
+	@echo
+	@echo "See and check them on Debian's kernel (as root; the clone stays clean):"
+	@echo '  make demo             real DMA through the pool, in QEMU'
+	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
+	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
+	@echo '  scripts/test --list   the names'
+	@echo
+	@echo 'What the two do first by themselves:'
+	@echo '  make setup            fetch Debian packages and build kernels into'
+	@echo '                        $(CACHE)'
+	@echo '  make setup-refresh    the same with the newest packages'
+	@echo '  make clean-cache      remove all of it'
+	@echo '  scripts/enter CMD     run CMD where the toolchain is'
