@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The tests and what must be built before each. A new scenario in
+# scripts/scenarios or a new linter in scripts/tests is found by itself.
+
+here := $(dir $(lastword $(MAKEFILE_LIST)))
+run := @$(here)run-test
+
+kunit := kunit-uml-debug kunit-uml
+scenarios := $(notdir $(wildcard $(here)scenarios/*))
+checks := $(notdir $(wildcard $(here)tests/*))
+
+.PHONY: list $(kunit) $(scenarios) $(checks) build-stock build-uml \
+	build-uml-debug build-consumer
+
+# Longest first: two run at a time.
+list:
+	@printf '%s\n' $(kunit) $(scenarios) $(checks)
+
+build-%:
+	$(run) --build $@ $(here)build $*
+
+build-consumer: build-stock
+	$(run) --build $@ $(here)build-consumer
+
+kunit-%: build-%
+	$(run) $@ $(here)kunit $*
+
+$(scenarios): build-stock
+	$(run) $@ $(here)qemu $@
+
+consumer: build-consumer
+
+# The rest looks at the source, or at the objects of the stock build.
+rustdoc doctests no-panic: build-stock
+$(checks):
+	$(run) $@ $(here)enter $(here)tests/$@
