@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One machine word of a bitmap, and the atomic operations that the pool is made of.
+//!
+//! A set bit means "there is something here": a free block in a page, a page with free blocks, a
+//! node with such pages below it. Taking what a bit stands for and clearing it are one operation,
+//! so whoever clears a bit is the only one who has.
+//!
+//! This file knows nothing of pages or DMA, and never loops over more than one word.
+
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+
+/// Bits in a [`Word`].
+pub(crate) const WORD_BITS: u32 = u64::BITS;
+
+/// 64 bits, each of which can be taken by one thread and given back by another.
+#[repr(transparent)]
+pub(crate) struct Word(Atomic<u64>);
+
+impl Word {
+    /// A word with the bits of `bits` set.
+    pub(crate) const fn new(bits: u64) -> Self {
+        Self(Atomic::new(bits))
+    }
+
+    /// Takes the lowest set bit. `None` if no bit is set.
+    ///
+    /// Acquire: what the thread that gave the bit did before that ([`Word::give`], [`Word::set`],
+    /// [`Word::fill`]) happens before what the caller does with it. Other threads may have taken
+    /// or given other bits in between; those are read-modify-write operations too, so they
+    /// continue the release sequence and the pairing holds. The first load can be relaxed: its
+    /// value is only a guess that the exchange confirms.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<u32> {
+        let mut bits = self.0.load(Relaxed);
+
+        while bits != 0 {
+            match self.0.cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire) {
+                Ok(_) => return Some(bits.trailing_zeros()),
+                Err(now) => bits = now,
+            }
+        }
+        None
+    }
+
+    /// Gives back `bit`, which the caller took. Returns whether no bit was set before.
+    ///
+    /// The bit is clear and only its taker may set it, so an addition is as good as an "or", and
+    /// is what the kernel's atomics offer.
+    ///
+    /// Release: all that the caller did with what the bit stands for happens before the next
+    /// [`Word::take`] of it.
+    #[inline]
+    pub(crate) fn give(&self, bit: u32) -> bool {
+        self.0.fetch_add(1u64.wrapping_shl(bit), Release) == 0
+    }
+
+    /// Sets `bit`, whether it is set or not. Returns whether no bit was set before.
+    ///
+    /// Release, and always a read-modify-write even if there is nothing to change: a thread that
+    /// clears the bit after this call must see all that led to the call, and it does so by reading
+    /// from this very operation or from one that follows it in the word's modification order.
+    pub(crate) fn set(&self, bit: u32) -> bool {
+        let mask = 1u64.wrapping_shl(bit);
+        let mut bits = self.0.load(Relaxed);
+
+        while let Err(now) = self.0.cmpxchg(bits, bits | mask, Release) {
+            bits = now;
+        }
+        bits == 0
+    }
+
+    /// Clears `bit`, whether it is set or not.
+    ///
+    /// Acquire: see [`Word::set`]. The caller must look again, after this, at what the bit stood
+    /// for, and set it again if there is something.
+    pub(crate) fn clear(&self, bit: u32) {
+        let mask = 1u64.wrapping_shl(bit);
+        let mut bits = self.0.load(Relaxed);
+
+        while let Err(now) = self.0.cmpxchg(bits, bits & !mask, Acquire) {
+            bits = now;
+        }
+    }
+
+    /// Makes `bits` the set bits of a word of which the caller has every bit.
+    ///
+    /// Release: what the caller did before is visible to those who take a bit.
+    pub(crate) fn fill(&self, bits: u64) {
+        self.0.store(bits, Release);
+    }
+
+    /// The lowest set bit, left as it is.
+    ///
+    /// Acquire: what was done before the bit was set is visible to the caller.
+    pub(crate) fn first(&self) -> Option<u32> {
+        let bits = self.0.load(Acquire);
+
+        (bits != 0).then(|| bits.trailing_zeros())
+    }
+
+    /// Whether no bit is set.
+    ///
+    /// Relaxed: those who need an order have it from the operation before.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Relaxed) == 0
+    }
+
+    /// How many bits are set; a snapshot.
+    ///
+    /// Acquire, so that who finds a bit set may rely on its giver being done with it.
+    pub(crate) fn count(&self) -> u32 {
+        self.0.load(Acquire).count_ones()
+    }
+
+    /// Whether `bit` is set; a snapshot.
+    pub(crate) fn contains(&self, bit: u32) -> bool {
+        self.0.load(Relaxed) & 1u64.wrapping_shl(bit) != 0
+    }
+}

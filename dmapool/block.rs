@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block: one piece of DMA memory, its two addresses, and the duty to give it back.
+
+use crate::{
+    page::Page,
+    payload::Payload,
+    table::{
+        Kind,
+        Table, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop, //
+};
+use kernel::{
+    dma::{
+        Coherent,
+        CoherentIoBackend,
+        CoherentView,
+        DmaAddress, //
+    },
+    fmt,
+    io::{
+        IoBackend,
+        IoBase, //
+    },
+    prelude::*, //
+};
+
+/// A block that whoever has this value has taken from its page; not given back when dropped.
+///
+/// # Invariants
+///
+/// Block `index` of `page` is taken, and begins `offset` bytes into the page.
+pub(crate) struct Taken<'pool> {
+    pub(crate) page: Page<'pool>,
+    pub(crate) index: u32,
+    pub(crate) offset: u32,
+}
+
+impl<'pool> Taken<'pool> {
+    #[inline]
+    fn memory(&self) -> &'pool Coherent<[u8]> {
+        // SAFETY: By the type invariants the block is taken. That nobody uses the memory after the
+        // block was given back is up to `Block`, which ties every use to its own lifetime.
+        unsafe { self.page.memory() }
+    }
+
+    /// The block's first byte.
+    #[inline]
+    fn as_ptr(&self) -> *mut u8 {
+        // CAST: An offset fits a `usize`.
+        let offset = self.offset as usize;
+
+        self.memory().as_mut_ptr().cast::<u8>().wrapping_add(offset)
+    }
+
+    #[inline]
+    fn dma_address(&self) -> DmaAddress {
+        self.memory().dma_address().wrapping_add(self.offset.into())
+    }
+
+    /// In bytes.
+    #[inline]
+    fn size(&self) -> usize {
+        // CAST: A size fits a `usize`.
+        self.page.block_size() as usize
+    }
+
+    /// Fills the block with zeroes.
+    pub(crate) fn zero(&self) {
+        // SAFETY: By the type invariants the block is taken, so its memory is there and nobody else
+        // writes to it, but for a device that the driver has told of it already or still.
+        unsafe { self.as_ptr().write_bytes(0, self.size()) };
+    }
+
+    /// Gives the block back.
+    ///
+    /// # Safety
+    ///
+    /// The block must not be used after this.
+    #[inline]
+    unsafe fn give(&self) {
+        if self.page.zero_on_free() {
+            self.zero();
+        }
+        // SAFETY: By the type invariants the block is taken, and by the requirements of this
+        // function it is not used again.
+        if unsafe { self.page.give(self.index) } {
+            Table::announce(self.page, Kind::Free);
+        }
+    }
+}
+
+/// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).
+///
+/// It holds one `T`, or [`Pool::geometry`](crate::Pool::geometry)`().size()` bytes if `T` is
+/// `[u8]`, at the address that the device sees ([`Block::dma_address`]) and that the CPU sees
+/// ([`Block::as_ptr`]). Fields are read and written with the kernel's `io_read!`, `io_write!` and
+/// `io_project!`: each access is volatile, so it is well-defined while the device writes too.
+///
+/// Dropping the block frees it: in O(1), without a lock, in any context including hard interrupts,
+/// never sleeping. Whoever drops a block must have made sure that the device does not use it any
+/// more, as with C's `dma_pool_free()`. A block cannot outlive its pool, be freed twice, or be
+/// freed into another pool.
+///
+/// Corresponds to what C's `dma_pool_alloc()` returns.
+///
+/// # Invariants
+///
+/// The block is taken, its pool lives for `'pool`, and its memory holds a `T` at its beginning.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     io::{
+///         io_read,
+///         io_write, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::Pool;
+///
+/// #[repr(C)]
+/// #[derive(FromBytes, IntoBytes)]
+/// struct Descriptor {
+///     address: u64,
+///     len: u32,
+///     flags: u32,
+/// }
+///
+/// fn example(pool: &Pool<'_, Descriptor>, buffer: u64) -> Result {
+///     let descriptor = pool.zalloc(GFP_KERNEL)?;
+///
+///     io_write!(descriptor, .address, buffer);
+///     io_write!(descriptor, .len, 512);
+///     // Tell the device about `descriptor.dma_address()` here.
+///     let flags = io_read!(descriptor, .flags);
+///     pr_info!("flags {flags:#x}\n");
+///     Ok(())
+/// }
+/// ```
+///
+/// A block cannot outlive its pool:
+///
+/// ```compile_fail
+/// use kernel::prelude::*;
+/// use rust_dmapool::{
+///     Block,
+///     Pool, //
+/// };
+///
+/// fn outlive<'a>(pool: Pin<KBox<Pool<'a>>>) -> Result<Block<'a>> {
+///     pool.alloc(GFP_KERNEL)
+/// }
+/// ```
+pub struct Block<'pool, T: Payload + ?Sized = [u8]> {
+    taken: Taken<'pool>,
+    payload: PhantomData<*mut T>,
+}
+
+// Two words: a block derives its addresses.
+static_assert!(size_of::<Option<Block<'_>>>() == 16);
+
+// SAFETY: A block is the only owner of its payload and may be freed by any thread.
+unsafe impl<T: Payload + Send + ?Sized> Send for Block<'_, T> {}
+
+// SAFETY: Through a shared reference a payload is only accessed as through `&Coherent<T>`.
+unsafe impl<T: Payload + Sync + ?Sized> Sync for Block<'_, T> {}
+
+impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
+    /// # Safety
+    ///
+    /// `taken` must not be used again, `'pool` must be the lifetime of its pool, and
+    /// [`Payload::fits`] must hold for `T` and the pool's geometry.
+    #[inline]
+    pub(crate) unsafe fn new(taken: Taken<'pool>) -> Self {
+        // INVARIANT: By the invariants of `Taken` and the requirements of this function.
+        Self {
+            taken,
+            payload: PhantomData,
+        }
+    }
+
+    /// The address to give to the device: a bus address, in bytes.
+    ///
+    /// Any context. Corresponds to the `handle` of C's `dma_pool_alloc()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// let block = pool.alloc(GFP_KERNEL)?;
+    ///
+    /// pr_info!("the device finds it at {:#x}\n", block.dma_address());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn dma_address(&self) -> DmaAddress {
+        self.taken.dma_address()
+    }
+
+    /// The address at which the CPU sees the block. Any context.
+    ///
+    /// The pointer is valid for volatile access as long as the block lives. There is no need for
+    /// it where `io_read!` and its kin do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// let block = pool.alloc(GFP_KERNEL)?;
+    ///
+    /// // SAFETY: The block has at least one byte, and lives.
+    /// let first = unsafe { block.as_ptr().cast::<u8>().read_volatile() };
+    /// # let _ = first;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn as_ptr(&self) -> *mut T {
+        T::in_block(self.taken.as_ptr(), self.taken.size())
+    }
+
+    /// Gives up ownership, so that it can travel where a `Block` cannot: through the cookie of a
+    /// hardware descriptor, or into C code.
+    ///
+    /// The block stays allocated until [`Pool::from_raw`](crate::Pool::from_raw) makes a `Block`
+    /// of it again. Any context. Corresponds to keeping the pair of addresses in C.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use rust_dmapool::{
+    ///     Pool,
+    ///     RawBlock, //
+    /// };
+    ///
+    /// fn submit(pool: &Pool<'_>) -> Result<u64> {
+    ///     let block = pool.alloc(GFP_ATOMIC)?;
+    ///
+    ///     // Goes into the descriptor, and comes back in the completion.
+    ///     Ok(block.into_raw().into_bits())
+    /// }
+    ///
+    /// fn complete(pool: &Pool<'_>, cookie: u64) -> Result {
+    ///     // SAFETY: The device completes each command once, with the cookie from `submit`.
+    ///     let block = unsafe { pool.from_raw(RawBlock::from_bits(cookie)) }?;
+    ///
+    ///     drop(block);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use = "the block stays allocated until `Pool::from_raw` takes it back"]
+    pub fn into_raw(self) -> RawBlock {
+        let block = ManuallyDrop::new(self);
+
+        RawBlock {
+            page: block.taken.page.number(),
+            index: block.taken.index,
+        }
+    }
+}
+
+impl<T: Payload + ?Sized> Drop for Block<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the block is taken, and nobody can use it after its drop.
+        unsafe { self.taken.give() };
+    }
+}
+
+impl<T: Payload + ?Sized> fmt::Debug for Block<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block")
+            .field("dma_address", &self.dma_address())
+            .field("size", &self.taken.size())
+            .finish()
+    }
+}
+
+/// Typed access with `io_read!`, `io_write!` and `io_project!`. A projection knows the DMA address
+/// of its part of the block.
+impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
+    type Backend = CoherentIoBackend;
+    type Target = T;
+
+    #[inline]
+    fn as_view(self) -> CoherentView<'a, T> {
+        // SAFETY: By the type invariants the block's memory, which is part of the page's, holds a
+        // `T` at its beginning, for as long as the block is borrowed.
+        unsafe {
+            CoherentIoBackend::project_view(self.taken.memory().as_view(), Block::as_ptr(self))
+        }
+    }
+}
+
+/// A block whose ownership is held by something else than a [`Block`]; from [`Block::into_raw`].
+///
+/// Plain numbers that name the block within its pool: not an address, and of no use to a device.
+/// It can be copied, but only one copy may be turned back.
+///
+/// # Examples
+///
+/// ```
+/// use rust_dmapool::RawBlock;
+///
+/// fn same(raw: RawBlock) -> bool {
+///     RawBlock::from_bits(raw.into_bits()) == raw
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawBlock {
+    pub(crate) page: u32,
+    pub(crate) index: u32,
+}
+
+impl RawBlock {
+    /// All that there is to it in 64 bits, for a field that hardware hands back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let raw = rust_dmapool::RawBlock::from_bits(42);
+    /// assert_eq!(raw.into_bits(), 42);
+    /// ```
+    pub const fn into_bits(self) -> u64 {
+        // CAST: Widening.
+        (self.page as u64) << u32::BITS | self.index as u64
+    }
+
+    /// The reverse of [`RawBlock::into_bits`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let raw = rust_dmapool::RawBlock::from_bits(0x1_0000_0002);
+    /// assert_eq!(raw.into_bits(), 0x1_0000_0002);
+    /// ```
+    pub const fn from_bits(bits: u64) -> Self {
+        // CAST: Each takes its half.
+        Self {
+            page: (bits >> u32::BITS) as u32,
+            index: bits as u32,
+        }
+    }
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The geometry of a pool: how blocks lie in a page.
+//!
+//! Pure arithmetic: nothing here allocates, locks or touches a device.
+
+use core::num::NonZeroU32;
+use kernel::{
+    device::Device,
+    fmt,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// The size, alignment and boundary of a pool's blocks, checked.
+///
+/// All sizes are in bytes. The size asked for is rounded up to the alignment, and to nothing else:
+/// a pool of 8-byte blocks holds 512 of them in a 4 KiB page.
+///
+/// Corresponds to the `size`, `align` and `boundary` arguments of C's `dma_pool_create()`.
+///
+/// # Invariants
+///
+/// - `align` is a power of two.
+/// - `size` is not zero, a multiple of `align` and at most `i32::MAX`.
+/// - `page_size` is `size` rounded up to whole pages of the CPU.
+/// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
+///   crosses one.
+/// - `blocks` is the number of blocks in a page, and the last of them ends within `page_size`.
+///
+/// # Examples
+///
+/// ```
+/// use rust_dmapool::Geometry;
+///
+/// // Known when compiling: an invalid geometry would not compile.
+/// const COMMAND: Geometry = Geometry::new::<68, 32, 4096>();
+///
+/// assert!(COMMAND.size() == 96);
+/// assert!(COMMAND.blocks_per_page() == 42);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    size: NonZeroU32,
+    align: NonZeroU32,
+    page_size: u32,
+    /// Blocks between two multiples of the boundary.
+    per_segment: NonZeroU32,
+    /// Bytes left over before each multiple of the boundary.
+    gap: u32,
+    blocks: u32,
+}
+
+/// Why a geometry was refused. Converts to [`EINVAL`].
+///
+/// # Examples
+///
+/// ```
+/// use rust_dmapool::{
+///     Geometry,
+///     InvalidGeometry, //
+/// };
+///
+/// assert!(Geometry::check(64, 48, 0) == Err(InvalidGeometry::Align(48)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidGeometry {
+    /// The size is zero, or larger than `i32::MAX` bytes before or after rounding.
+    Size(usize),
+    /// The alignment is not a power of two.
+    Align(usize),
+    /// The boundary is not a power of two, or smaller than a block.
+    Boundary {
+        /// The boundary asked for.
+        boundary: usize,
+        /// The size of a block, rounded up to the alignment.
+        size: usize,
+    },
+}
+
+impl fmt::Display for InvalidGeometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Size(size) => write!(f, "size {size} is not in 1..={}", i32::MAX),
+            Self::Align(align) => write!(f, "align {align} is not a power of two"),
+            Self::Boundary { boundary, size } if boundary.is_power_of_two() => {
+                write!(f, "boundary {boundary} is less than the block size {size}")
+            }
+            Self::Boundary { boundary, .. } => {
+                write!(f, "boundary {boundary} is not a power of two")
+            }
+        }
+    }
+}
+
+impl From<InvalidGeometry> for Error {
+    fn from(_: InvalidGeometry) -> Error {
+        EINVAL
+    }
+}
+
+impl Geometry {
+    /// A geometry of constants, checked when compiling.
+    ///
+    /// `SIZE`, `ALIGN` and `BOUNDARY` are in bytes and have the meaning that [`Geometry::check`]
+    /// gives them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rust_dmapool::Geometry;
+    ///
+    /// let geometry = Geometry::new::<64, 64, 0>();
+    /// assert_eq!(geometry.blocks_per_page(), 64);
+    /// ```
+    ///
+    /// ```compile_fail
+    /// use rust_dmapool::Geometry;
+    ///
+    /// // 48 is not a power of two.
+    /// const BAD: Geometry = Geometry::new::<64, 48, 0>();
+    /// ```
+    #[must_use]
+    pub const fn new<const SIZE: usize, const ALIGN: usize, const BOUNDARY: usize>() -> Self {
+        const {
+            match Self::check(SIZE, ALIGN, BOUNDARY) {
+                Ok(geometry) => geometry,
+                Err(_) => panic!("invalid size, align or boundary for a DMA pool"),
+            }
+        }
+    }
+
+    /// The geometry of blocks that hold one `T` each: its size and alignment, no boundary.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rust_dmapool::Geometry;
+    ///
+    /// #[repr(C, align(32))]
+    /// struct Descriptor {
+    ///     address: u64,
+    ///     len: u32,
+    /// }
+    ///
+    /// assert_eq!(Geometry::of::<Descriptor>().size(), 32);
+    /// ```
+    #[must_use]
+    pub const fn of<T>() -> Self {
+        const {
+            match Self::check(size_of::<T>(), align_of::<T>(), 0) {
+                Ok(geometry) => geometry,
+                Err(_) => panic!("a DMA pool cannot hold a type of this size"),
+            }
+        }
+    }
+
+    /// Checks a geometry that is known only when running.
+    ///
+    /// - `size`: bytes in a block, 1 to `i32::MAX`.
+    /// - `align`: what the DMA address of a block is a multiple of; a power of two, and 0 means 1.
+    ///   Any alignment can be had: a block is no smaller than its alignment, and
+    ///   `dma_alloc_coherent()` aligns a page to its size rounded up to a power of two.
+    /// - `boundary`: no block crosses a multiple of this; a power of two that is not smaller than
+    ///   a block, and 0 means none.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidGeometry`], which says what is wrong and becomes [`EINVAL`]. To have it reported
+    /// in the device's name, use [`Geometry::try_new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rust_dmapool::Geometry;
+    ///
+    /// # fn example() -> Result<(), rust_dmapool::InvalidGeometry> {
+    /// let geometry = Geometry::check(100, 8, 0)?;
+    /// assert_eq!(geometry.size(), 104);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn check(
+        size: usize,
+        align: usize,
+        boundary: usize,
+    ) -> Result<Self, InvalidGeometry> {
+        let align = if align == 0 { 1 } else { align };
+        if !align.is_power_of_two() {
+            return Err(InvalidGeometry::Align(align));
+        }
+
+        const MAX: usize = i32::MAX as usize;
+        if size == 0 || size > MAX {
+            return Err(InvalidGeometry::Size(size));
+        }
+        let rounded = match size.checked_next_multiple_of(align) {
+            Some(rounded) if rounded <= MAX => rounded,
+            _ => return Err(InvalidGeometry::Size(size)),
+        };
+        let size = rounded;
+
+        // At most 2^31: `size` is below that, and `PAGE_SIZE` is a power of two.
+        let page_size = size.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+
+        if boundary != 0 && (!boundary.is_power_of_two() || boundary < size) {
+            return Err(InvalidGeometry::Boundary { boundary, size });
+        }
+        // A boundary of a page or more is never crossed: pages are aligned to their size.
+        let boundary = if boundary == 0 || boundary > page_size {
+            page_size
+        } else {
+            boundary
+        };
+
+        // A boundary below the page size is a power of two below a power of two, so there is no
+        // remainder. Nothing here is zero, but a division that cannot panic has to be told.
+        let (Some(per_segment), Some(gap), Some(segments)) = (
+            boundary.checked_div(size),
+            boundary.checked_rem(size),
+            page_size.checked_div(boundary),
+        ) else {
+            return Err(InvalidGeometry::Size(size));
+        };
+
+        // CAST: All of these are at most 2^31.
+        let (Some(size), Some(align), Some(per_segment)) = (
+            NonZeroU32::new(size as u32),
+            NonZeroU32::new(align as u32),
+            NonZeroU32::new(per_segment as u32),
+        ) else {
+            return Err(InvalidGeometry::Size(size));
+        };
+
+        // INVARIANT: `size` was rounded up to `align` and checked; blocks lie `per_segment` to a
+        // segment of `boundary` bytes, `segments` of which make up the page.
+        Ok(Self {
+            size,
+            align,
+            page_size: page_size as u32,
+            per_segment,
+            gap: gap as u32,
+            blocks: per_segment.get().wrapping_mul(segments as u32),
+        })
+    }
+
+    /// Checks a geometry like [`Geometry::check`], and reports a bad one in the name of `dev`.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`], after a `dev_err` that names the argument and its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     device::Device,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::Geometry;
+    ///
+    /// fn geometry_of_queue(dev: &Device, entries: usize) -> Result<Geometry> {
+    ///     Geometry::try_new(dev, entries.saturating_mul(16), 64, 4096)
+    /// }
+    /// ```
+    pub fn try_new(dev: &Device, size: usize, align: usize, boundary: usize) -> Result<Self> {
+        Self::check(size, align, boundary).map_err(|err| {
+            dev_err!(dev, "rust_dmapool: {err}\n");
+            err.into()
+        })
+    }
+
+    /// Bytes in a block: the size asked for, rounded up to the alignment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rust_dmapool::Geometry::new::<20, 16, 0>().size(), 32);
+    /// ```
+    #[inline]
+    pub const fn size(&self) -> usize {
+        self.size.get() as usize
+    }
+
+    /// What the DMA address of each block is a multiple of, in bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rust_dmapool::Geometry::new::<20, 0, 0>().align(), 1);
+    /// ```
+    #[inline]
+    pub const fn align(&self) -> usize {
+        self.align.get() as usize
+    }
+
+    /// Bytes in a page, the unit in which a pool gets memory: [`PAGE_SIZE`], or enough CPU pages
+    /// for one block that is larger than that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::page::PAGE_SIZE;
+    ///
+    /// assert_eq!(rust_dmapool::Geometry::new::<20, 0, 0>().page_size(), PAGE_SIZE);
+    /// ```
+    #[inline]
+    pub const fn page_size(&self) -> usize {
+        self.page_size as usize
+    }
+
+    /// Blocks in a page.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rust_dmapool::Geometry::new::<8, 8, 64>().blocks_per_page() % 8, 0);
+    /// ```
+    #[inline]
+    pub const fn blocks_per_page(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Where block `index` of a page begins, in bytes from the page's beginning.
+    ///
+    /// Within the page if `index` is below [`Geometry::blocks_per_page`].
+    #[inline]
+    pub(crate) fn offset(&self, index: u32) -> u32 {
+        let offset = index.wrapping_mul(self.size.get());
+
+        // Most pools leave nothing over, or have a single segment a page: no division then.
+        if self.gap == 0 || self.per_segment.get() == self.blocks {
+            offset
+        } else {
+            let gaps = index / self.per_segment;
+            offset.wrapping_add(gaps.wrapping_mul(self.gap))
+        }
+    }
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A page of a pool: one area of coherent DMA memory, and the record that says which of its blocks
+//! are free.
+//!
+//! The record is ordinary kernel memory. Nothing that a device writes into the page can reach it.
+//! Once it stands in the page table a record stays until the pool is dropped, with or without
+//! memory, so a stale reference to one is always safe to look at.
+
+use crate::{
+    bitmap::{
+        Word,
+        WORD_BITS, //
+    },
+    geometry::Geometry,
+    table::Node, //
+};
+use core::{
+    alloc::Layout,
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::{
+        allocator::Kmalloc,
+        Allocator,
+        Flags,
+        NumaNode, //
+    },
+    dma::Coherent,
+    prelude::*, //
+};
+
+/// The record of a page. Its bitmap of free blocks follows it in memory.
+///
+/// # Invariants
+///
+/// - The allocation that begins with this record holds `words` initialized [`Word`]s at
+///   [`BITMAP`] bytes from its beginning.
+/// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
+///   is `Some`, of `geometry.page_size()` bytes, and nobody writes to `memory`. The bit's number
+///   is below `geometry.blocks_per_page()`.
+/// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
+#[repr(C)]
+pub(crate) struct Record {
+    memory: UnsafeCell<Option<Coherent<[u8]>>>,
+    leaf: Option<NonNull<Node>>,
+    number: u32,
+    words: u32,
+    size: u32,
+    zero_on_free: bool,
+}
+
+/// Where the bitmap begins, in bytes from the beginning of the record.
+const BITMAP: usize = size_of::<Record>().next_multiple_of(align_of::<Word>());
+
+/// A page, borrowed for as long as its pool lives.
+///
+/// # Invariants
+///
+/// `0` points to the beginning of a live allocation that holds a [`Record`] and its bitmap, both
+/// of which stay for `'pool`.
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'pool>(NonNull<Record>, PhantomData<&'pool Record>);
+
+// SAFETY: A page is shared by nature: the bitmap is atomic, and by the invariants of `Record`
+// everything else is either constant or accessed by the one thread that has all bits.
+unsafe impl Send for Page<'_> {}
+// SAFETY: As above.
+unsafe impl Sync for Page<'_> {}
+
+impl Record {
+    fn layout(words: u32) -> Result<Layout> {
+        // CAST: `usize` has at least 32 bits on every architecture that runs Rust.
+        let bitmap = Layout::array::<Word>(words as usize).map_err(|_| EOVERFLOW)?;
+        let (layout, offset) = Layout::new::<Self>()
+            .extend(bitmap)
+            .map_err(|_| EOVERFLOW)?;
+
+        debug_assert!(offset == BITMAP);
+        Ok(layout)
+    }
+}
+
+impl<'pool> Page<'pool> {
+    /// Allocates the record of a page that has no memory, and so no free block.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if there is no memory for the record.
+    pub(crate) fn new(
+        geometry: &Geometry,
+        zero_on_free: bool,
+        flags: Flags,
+        node: NumaNode,
+    ) -> Result<Self> {
+        let words = geometry.blocks_per_page().div_ceil(WORD_BITS);
+        let memory = Kmalloc::alloc(Record::layout(words)?, flags, node)?;
+        let record = memory.cast::<Record>();
+
+        // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
+        unsafe {
+            record.write(Record {
+                memory: UnsafeCell::new(None),
+                leaf: None,
+                number: 0,
+                words,
+                // CAST: By the invariants of `Geometry` a size is below 2^31.
+                size: geometry.size() as u32,
+                zero_on_free,
+            })
+        };
+        // INVARIANT: The record has just been written, the bitmap is written below.
+        let page = Self(record, PhantomData);
+        for word in 0..words {
+            // SAFETY: `word` is below `words`, for which the allocation has room.
+            unsafe { page.bitmap().add(word as usize).write(Word::new(0)) };
+        }
+        Ok(page)
+    }
+
+    /// Frees the record. If the page has memory, that is returned.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the only one who has this page, in whatever form.
+    pub(crate) unsafe fn free(self) -> Option<Coherent<[u8]>> {
+        let words = self.record().words;
+        // SAFETY: The caller has the record for itself, and it is not used after this.
+        let record = unsafe { self.0.read() };
+
+        if let Ok(layout) = Record::layout(words) {
+            // SAFETY: The allocation was made by `Kmalloc` in `Page::new` with this layout.
+            unsafe { Kmalloc::free(self.0.cast(), layout) };
+        }
+        record.memory.into_inner()
+    }
+
+    /// Makes a page out of what [`Page::as_raw`] returned.
+    ///
+    /// # Safety
+    ///
+    /// `record` must come from [`Page::as_raw`], and must not have been freed nor be freed while
+    /// `'pool` lasts.
+    #[inline]
+    pub(crate) unsafe fn from_raw(record: NonNull<Record>) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(record, PhantomData)
+    }
+
+    /// The pointer under which the page table knows this page.
+    #[inline]
+    pub(crate) fn as_raw(self) -> NonNull<Record> {
+        self.0
+    }
+
+    #[inline]
+    fn record(self) -> &'pool Record {
+        // SAFETY: By the type invariants the record lives for `'pool`, and it is never borrowed
+        // mutably.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    fn bitmap(self) -> NonNull<Word> {
+        // SAFETY: By the type invariants the bitmap lies in the same allocation.
+        unsafe { self.0.byte_add(BITMAP).cast() }
+    }
+
+    /// The words of the bitmap, in the order of the blocks.
+    #[inline]
+    fn words(self) -> &'pool [Word] {
+        // SAFETY: By the invariants of `Record` that many words are initialized, and they live for
+        // `'pool`.
+        unsafe { core::slice::from_raw_parts(self.bitmap().as_ptr(), self.record().words as usize) }
+    }
+
+    /// Places the page into a page table, as page `number`, which is in `leaf`.
+    ///
+    /// # Safety
+    ///
+    /// The page must not be in a page table yet, and the caller must be the only one who has it.
+    pub(crate) unsafe fn place(self, leaf: &Node, number: u32) {
+        let record = self.0.as_ptr();
+
+        // SAFETY: By the requirements of this function nobody else accesses the record.
+        unsafe {
+            (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
+            (&raw mut (*record).number).write(number);
+        }
+    }
+
+    /// The leaf of the page table in which the page stands, if it stands in one.
+    pub(crate) fn leaf(self) -> Option<&'pool Node> {
+        let leaf = self.record().leaf?;
+
+        // SAFETY: By the invariants of `Record` the page stands in that leaf, which lives as long
+        // as the page.
+        Some(unsafe { leaf.as_ref() })
+    }
+
+    /// The page's number in the page table.
+    pub(crate) fn number(self) -> u32 {
+        self.record().number
+    }
+
+    /// Bytes in a block.
+    #[inline]
+    pub(crate) fn block_size(self) -> u32 {
+        self.record().size
+    }
+
+    /// Whether blocks are to be zeroed when they are freed.
+    #[inline]
+    pub(crate) fn zero_on_free(self) -> bool {
+        self.record().zero_on_free
+    }
+
+    /// Takes a free block, and returns its index. `None` if there is none.
+    #[inline]
+    pub(crate) fn take(self) -> Option<u32> {
+        let mut base = 0u32;
+
+        for word in self.words() {
+            if let Some(bit) = word.take() {
+                return Some(base.wrapping_add(bit));
+            }
+            base = base.wrapping_add(WORD_BITS);
+        }
+        None
+    }
+
+    /// Gives back the block `index`. Returns whether the page must be listed, because nobody may
+    /// know that it has a free block.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken the block, and must not use it after this.
+    #[inline]
+    pub(crate) unsafe fn give(self, index: u32) -> bool {
+        match self.words().get((index / WORD_BITS) as usize) {
+            Some(word) => word.give(index % WORD_BITS),
+            None => false,
+        }
+    }
+
+    /// Whether the page has a free block; a snapshot.
+    pub(crate) fn has_free(self) -> bool {
+        self.words().iter().any(|word| !word.is_empty())
+    }
+
+    /// How many free blocks the page has; a snapshot.
+    pub(crate) fn count_free(self) -> u32 {
+        self.words()
+            .iter()
+            .fold(0, |sum, word| sum.wrapping_add(word.count()))
+    }
+
+    /// Whether block `index` exists and is taken; a snapshot.
+    pub(crate) fn is_taken(self, index: u32, geometry: &Geometry) -> bool {
+        index < geometry.blocks_per_page()
+            && self
+                .words()
+                .get((index / WORD_BITS) as usize)
+                .is_some_and(|word| !word.contains(index % WORD_BITS))
+    }
+
+    /// Gives memory to a page that has none, and makes all its blocks free but the first, which
+    /// the caller has then taken.
+    ///
+    /// # Safety
+    ///
+    /// - The page must have no memory, and no other thread may be about to give it some.
+    /// - `memory` must have `geometry.page_size()` bytes, where `geometry` is that of the pool.
+    pub(crate) unsafe fn fill(self, memory: Coherent<[u8]>, geometry: &Geometry) {
+        // SAFETY: There is no memory, so by the invariants of `Record` no bit is set nor taken,
+        // and nobody reads `memory` without one.
+        unsafe { *self.record().memory.get() = Some(memory) };
+
+        let mut left = geometry.blocks_per_page();
+        let mut taken = 1;
+        for word in self.words() {
+            let bits = u64::MAX
+                .checked_shr(WORD_BITS.saturating_sub(left))
+                .unwrap_or(0);
+
+            // INVARIANT: There is memory now. `fill` releases it to whoever takes a bit, and no
+            // bit is set beyond the number of blocks.
+            word.fill(bits & !taken);
+            taken = 0;
+            left = left.saturating_sub(WORD_BITS);
+        }
+    }
+
+    /// The page's memory.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken a block of this page, and not give it back while it uses the
+    /// result.
+    #[inline]
+    pub(crate) unsafe fn memory(self) -> &'pool Coherent<[u8]> {
+        // SAFETY: By the invariants of `Record`, while a block is taken there is memory, and nobody
+        // replaces it.
+        unsafe { (*self.record().memory.get()).as_ref().unwrap_unchecked() }
+    }
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pool as its users see it.
+
+use crate::{
+    block::{
+        Block,
+        RawBlock, //
+    },
+    geometry::Geometry,
+    payload::Payload,
+    raw_pool::{
+        RawPool,
+        Statistics, //
+    },
+};
+use core::marker::{
+    PhantomData,
+    PhantomPinned, //
+};
+use kernel::{
+    alloc::{
+        Flags,
+        NumaNode, //
+    },
+    device::{
+        Bound,
+        Device, //
+    },
+    prelude::*, //
+};
+
+/// A pool of equal blocks of coherent DMA memory for one device.
+///
+/// A pool gets memory in pages by `dma_alloc_coherent()` and hands it out in blocks of the size,
+/// alignment and boundary that its [`Geometry`] says. It grows when it must, and gives its pages
+/// back when it is dropped.
+///
+/// - `'bound`: how long the device is bound to its driver. The pool cannot outlive it.
+/// - `T`: what a block holds, a [`Payload`]; plain bytes if not given.
+///
+/// All methods take `&self` and may be called by any number of threads and interrupt handlers at
+/// once. There is no lock.
+///
+/// Corresponds to C's `struct dma_pool`. For a pool that the device's driver core destroys, see
+/// [`Pool::new_managed`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     device::{
+///         Bound,
+///         Device, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Pool, //
+/// };
+///
+/// fn example(dev: &Device<Bound>) -> Result {
+///     let geometry = Geometry::new::<64, 64, 4096>();
+///     let pool = KBox::pin_init(Pool::<[u8]>::new(dev, c"commands", geometry), GFP_KERNEL)?;
+///
+///     let block = pool.alloc(GFP_KERNEL)?;
+///     assert!(block.dma_address() % 64 == 0);
+///     Ok(())
+/// }
+/// ```
+///
+/// A pool cannot outlive the binding of its device:
+///
+/// ```compile_fail
+/// use kernel::{
+///     device::{
+///         Bound,
+///         Device, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Pool, //
+/// };
+///
+/// fn outlive(dev: &Device<Bound>) -> Result<Pin<KBox<Pool<'static>>>> {
+///     let geometry = Geometry::new::<64, 64, 0>();
+///
+///     KBox::pin_init(Pool::new(dev, c"commands", geometry), GFP_KERNEL)
+/// }
+/// ```
+#[pin_data]
+#[repr(transparent)]
+pub struct Pool<'bound, T: Payload + ?Sized = [u8]> {
+    raw: RawPool<'bound>,
+    payload: PhantomData<fn() -> PhantomData<T>>,
+    #[pin]
+    pin: PhantomPinned,
+}
+
+impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
+    /// A pool for `dev` of blocks with `geometry`; `name` is for diagnostics and kept whole.
+    ///
+    /// Process context; may sleep. No DMA memory is allocated before the first block is.
+    ///
+    /// Corresponds to C's `dma_pool_create()`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ENOMEM`]: no memory for the pool's own data.
+    /// - [`EINVAL`]: a block of this geometry is too small for a `T` or not aligned for it; the
+    ///   device's log says which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Pool, //
+    /// };
+    ///
+    /// /// A pool as part of something larger that is pinned.
+    /// #[pin_data]
+    /// struct Queue<'bound> {
+    ///     #[pin]
+    ///     pool: Pool<'bound, u64>,
+    /// }
+    ///
+    /// impl<'bound> Queue<'bound> {
+    ///     fn new(dev: &'bound Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
+    ///         try_pin_init!(Self {
+    ///             pool <- Pool::new(dev, c"queue", Geometry::of::<u64>()),
+    ///         })
+    ///     }
+    /// }
+    /// ```
+    pub fn new<'a>(
+        dev: &'bound Device<Bound>,
+        name: &'a CStr,
+        geometry: Geometry,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        'bound: 'a,
+        T: 'a,
+    {
+        Self::new_on_node(dev, name, geometry, NumaNode::NO_NODE)
+    }
+
+    /// Like [`Pool::new`], with the page records on NUMA node `node`.
+    ///
+    /// The DMA memory itself is wherever `dma_alloc_coherent()` takes it for the device, as in C.
+    ///
+    /// Process context; may sleep. Corresponds to C's `dma_pool_create_node()`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     alloc::NumaNode,
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Pool, //
+    /// };
+    ///
+    /// fn example<'a>(dev: &'a Device<Bound>) -> Result<Pin<KBox<Pool<'a>>>> {
+    ///     let geometry = Geometry::new::<256, 256, 0>();
+    ///     let node = NumaNode::new(0)?;
+    ///
+    ///     KBox::pin_init(Pool::new_on_node(dev, c"node 0", geometry, node), GFP_KERNEL)
+    /// }
+    /// ```
+    pub fn new_on_node<'a>(
+        dev: &'bound Device<Bound>,
+        name: &'a CStr,
+        geometry: Geometry,
+        node: NumaNode,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        'bound: 'a,
+        T: 'a,
+    {
+        pin_init::pin_init_scope(move || {
+            let raw = Self::raw(dev, name, geometry, node)?;
+
+            Ok(try_pin_init!(Self {
+                raw,
+                payload: PhantomData,
+                pin: PhantomPinned,
+            }? Error))
+        })
+    }
+
+    /// The pool without its type, once it is sure that `T` fits.
+    pub(crate) fn raw(
+        dev: &'bound Device<Bound>,
+        name: &CStr,
+        geometry: Geometry,
+        node: NumaNode,
+    ) -> Result<RawPool<'bound>> {
+        if !T::fits(&geometry) {
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {name}: blocks of {} bytes aligned to {} cannot hold a {}\n",
+                geometry.size(),
+                geometry.align(),
+                core::any::type_name::<T>()
+            );
+            return Err(EINVAL);
+        }
+        RawPool::new(dev, name, geometry, node)
+    }
+
+    /// Allocates a block. Its contents are unspecified, unless `flags` contain `__GFP_ZERO` or the
+    /// kernel runs with `init_on_alloc=1`.
+    ///
+    /// Any context that `flags` allow, down to a hard interrupt with [`GFP_ATOMIC`]. Sleeps only
+    /// if the pool must grow and `flags` allow it. No lock, interrupts stay as they are.
+    ///
+    /// Corresponds to C's `dma_pool_alloc()`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if all blocks are taken and no page can be had. The pool is as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     irq::IrqReturn,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::Pool;
+    ///
+    /// fn handle_interrupt(pool: &Pool<'_>) -> IrqReturn {
+    ///     match pool.alloc(GFP_ATOMIC) {
+    ///         Ok(_block) => IrqReturn::Handled,
+    ///         Err(_) => IrqReturn::None,
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn alloc(&self, flags: Flags) -> Result<Block<'_, T>> {
+        let taken = self.raw.alloc(flags)?;
+
+        // SAFETY: The block is new and its pool is borrowed. `new_on_node` checked that `T` fits.
+        Ok(unsafe { Block::new(taken) })
+    }
+
+    /// Allocates a block and fills it with zeroes.
+    ///
+    /// Context as [`Pool::alloc`]. Corresponds to C's `dma_pool_zalloc()`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::alloc`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     io::io_read,
+    ///     prelude::*, //
+    /// };
+    ///
+    /// # fn example(pool: &rust_dmapool::Pool<'_, [u32; 4]>) -> Result {
+    /// let block = pool.zalloc(GFP_KERNEL)?;
+    ///
+    /// assert!(io_read!(block, [build: 3]) == 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn zalloc(&self, flags: Flags) -> Result<Block<'_, T>> {
+        self.alloc(flags | __GFP_ZERO)
+    }
+
+    /// Takes back the ownership that [`Block::into_raw`] gave up.
+    ///
+    /// Any context. In O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if this pool has no such block, or if the block is free. That much is checked,
+    /// so that a broken device cannot free what is not there; who owns the block cannot be.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must come from [`Block::into_raw`] of a block of this pool, and must not have been
+    /// turned back since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// let raw = pool.alloc(GFP_KERNEL)?.into_raw();
+    ///
+    /// // SAFETY: `raw` comes from this pool, and is turned back once.
+    /// let block = unsafe { pool.from_raw(raw) }?;
+    /// # drop(block);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[allow(clippy::wrong_self_convention)] // Named after the other half, `Block::into_raw`.
+    pub unsafe fn from_raw(&self, raw: RawBlock) -> Result<Block<'_, T>> {
+        let taken = self.raw.taken(raw.page, raw.index).ok_or(EINVAL)?;
+
+        // SAFETY: The caller vouches for the ownership. `new_on_node` checked that `T` fits.
+        Ok(unsafe { Block::new(taken) })
+    }
+
+    /// The geometry of the pool's blocks. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> usize {
+    /// pool.geometry().size()
+    /// # }
+    /// ```
+    #[inline]
+    pub fn geometry(&self) -> &Geometry {
+        self.raw.geometry()
+    }
+
+    /// The device that the pool's memory is mapped for. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) {
+    /// dev_info!(pool.device(), "has a pool\n");
+    /// # }
+    /// ```
+    pub fn device(&self) -> &'bound Device<Bound> {
+        self.raw.device()
+    }
+
+    /// The name that the pool was given. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) {
+    /// dev_info!(pool.device(), "has the pool {}\n", pool.name());
+    /// # }
+    /// ```
+    pub fn name(&self) -> &CStr {
+        self.raw.name()
+    }
+
+    /// Counts what the pool holds: a snapshot that need not be consistent while others allocate.
+    ///
+    /// Any context, but in time proportional to the number of pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> bool {
+    /// pool.statistics().live == 0
+    /// # }
+    /// ```
+    pub fn statistics(&self) -> Statistics {
+        self.raw.statistics()
+    }
+}

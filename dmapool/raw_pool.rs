@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The allocator: which page a CPU works on, what happens when that page has nothing left, and
+//! growing. It deals in bytes; what a block holds is not its business.
+//!
+//! Nothing here takes a lock or disables interrupts. Getting memory from the system, which may
+//! sleep if the caller's flags say so, happens with nothing held.
+
+use crate::{
+    block::Taken,
+    geometry::Geometry,
+    page::{
+        Page,
+        Record, //
+    },
+    table::{
+        Kind,
+        Table, //
+    },
+    zeroing,
+};
+use core::{
+    iter,
+    mem,
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    alloc::{
+        Flags,
+        NumaNode, //
+    },
+    cpu::{
+        nr_cpu_ids,
+        CpuId, //
+    },
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::Coherent,
+    prelude::*,
+    str::CString,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+};
+
+/// A pool without the types of its public face, [`crate::Pool`].
+pub(crate) struct RawPool<'bound> {
+    dev: &'bound Device<Bound>,
+    name: CString,
+    geometry: Geometry,
+    node: NumaNode,
+    /// For each CPU number, the page it allocates from.
+    current: Pin<KBox<[Current]>>,
+    table: Table,
+    /// Pages that have memory.
+    pages: Atomic<u32>,
+    zero_on_alloc: bool,
+    zero_on_free: bool,
+}
+
+/// The page from which a CPU allocates.
+///
+/// A hint that keeps CPUs out of each other's cache lines, not a right: any thread may allocate
+/// from any page. So it does not matter if a task migrates right after it has looked up its CPU.
+///
+/// # Invariants
+///
+/// Null, or a page of the pool that this belongs to.
+#[repr(align(64))]
+struct Current(Atomic<*mut Record>);
+
+impl Current {
+    /// Acquire: pairs with [`Current::set`], so that the page's record is seen initialized.
+    #[inline]
+    fn page(&self) -> Option<Page<'_>> {
+        // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
+        NonNull::new(self.0.load(Acquire)).map(|record| unsafe { Page::from_raw(record) })
+    }
+
+    /// Makes `page` the current one, and announces its predecessor if that still has something.
+    ///
+    /// No free block is out of sight for good: its page is announced, or is some CPU's current
+    /// page, or a thread is right here or in [`RawPool::search`] with it.
+    fn set(&self, page: Page<'_>) {
+        // INVARIANT: The caller got `page` from the same pool.
+        //
+        // Full: releases the new page to other CPUs, and acquires all that was done to the old one
+        // while it stood here. A block that is freed later, into a word that is empty now, is
+        // announced by who frees it.
+        let old = self.0.xchg(page.as_raw().as_ptr(), Full);
+
+        if old == page.as_raw().as_ptr() {
+            return;
+        }
+        if let Some(old) = NonNull::new(old) {
+            // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
+            announce_free(unsafe { Page::from_raw(old) });
+        }
+    }
+}
+
+/// Makes sure that the free blocks of a page that is no CPU's current one can be found.
+fn announce_free(page: Page<'_>) {
+    if page.has_free() {
+        Table::announce(page, Kind::Free);
+    }
+}
+
+impl<'bound> RawPool<'bound> {
+    /// See [`crate::Pool::new`]. Process context; may sleep.
+    pub(crate) fn new(
+        dev: &'bound Device<Bound>,
+        name: &CStr,
+        geometry: Geometry,
+        node: NumaNode,
+    ) -> Result<Self> {
+        // CAST: The number of CPUs fits a `usize`.
+        // INVARIANT: No CPU has a page yet.
+        let current = KBox::pin_slice(
+            |_| Ok::<_, Error>(Current(Atomic::new(null_mut()))),
+            nr_cpu_ids() as usize,
+            GFP_KERNEL,
+        )?;
+
+        Ok(Self {
+            dev,
+            name: CString::try_from(name)?,
+            geometry,
+            node,
+            current,
+            table: Table::new(),
+            pages: Atomic::new(0),
+            zero_on_alloc: zeroing::on_alloc(),
+            zero_on_free: zeroing::on_free(),
+        })
+    }
+
+    pub(crate) fn device(&self) -> &'bound Device<Bound> {
+        self.dev
+    }
+
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// See [`crate::Pool::alloc`].
+    pub(crate) fn alloc(&self, flags: Flags) -> Result<Taken<'_>> {
+        // What C's `might_alloc()` checks. Without this, misuse would show only when growing.
+        #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+        if flags.contains(GFP_KERNEL) {
+            kernel::task::might_sleep();
+        }
+
+        // CAST: The number of a CPU fits a `usize`.
+        let current = self.current.get(CpuId::current().as_u32() as usize);
+        let taken = match current.and_then(Current::page).and_then(|p| self.take(p)) {
+            Some(taken) => taken,
+            None => self.alloc_elsewhere(current, flags)?,
+        };
+
+        if self.zero_on_alloc || flags.contains(__GFP_ZERO) {
+            taken.zero();
+        }
+        Ok(taken)
+    }
+
+    /// Allocates a block when the CPU's current page has none.
+    #[cold]
+    #[inline(never)]
+    fn alloc_elsewhere<'a>(
+        &'a self,
+        current: Option<&'a Current>,
+        flags: Flags,
+    ) -> Result<Taken<'a>> {
+        if let Some(taken) = self.search(current).or_else(|| self.steal()) {
+            return Ok(taken);
+        }
+
+        self.grow(current, flags).or_else(|err| {
+            // Last resort: somebody may have freed a block meanwhile, or may have been about to
+            // announce one.
+            self.table
+                .pages()
+                .find_map(|page| self.take(page))
+                .ok_or(err)
+        })
+    }
+
+    /// Takes a block of `page`, if that has a free one.
+    #[inline]
+    fn take<'pool>(&self, page: Page<'pool>) -> Option<Taken<'pool>> {
+        // INVARIANT: `take` returns a block that nobody else has.
+        page.take().map(|index| Taken {
+            page,
+            index,
+            offset: self.geometry.offset(index),
+        })
+    }
+
+    /// Takes a block of an announced page, and makes that the current page.
+    fn search<'a>(&'a self, current: Option<&'a Current>) -> Option<Taken<'a>> {
+        // First near the last page: other CPUs probably look elsewhere.
+        let near = current.and_then(Current::page).and_then(Page::leaf);
+        let found = || {
+            near.and_then(|leaf| leaf.find(Kind::Free))
+                .or_else(|| self.table.find(Kind::Free))
+        };
+
+        // A page that was announced can be empty by now.
+        iter::from_fn(found).find_map(|page| {
+            let taken = self.take(page)?;
+
+            self.work_on(page, current);
+            Some(taken)
+        })
+    }
+
+    /// Takes a block of a page that is the current one of another CPU.
+    fn steal(&self) -> Option<Taken<'_>> {
+        self.current
+            .iter()
+            .filter_map(Current::page)
+            .find_map(|page| self.take(page))
+    }
+
+    /// Makes `page`, which is not announced, the current page.
+    fn work_on(&self, page: Page<'_>, current: Option<&Current>) {
+        match current {
+            Some(current) => current.set(page),
+            None => announce_free(page),
+        }
+    }
+
+    /// Adds a page to the pool, and takes the first block of it.
+    fn grow(&self, current: Option<&Current>, flags: Flags) -> Result<Taken<'_>> {
+        // The record goes into the table first: DMA memory could not be given back here, with
+        // interrupts disabled maybe, if that failed.
+        let page = self.vacant_page(flags)?;
+
+        match Coherent::zeroed_slice(self.dev, self.geometry.page_size(), flags) {
+            // SAFETY: A vacant page has no memory, and nobody else was given this one.
+            Ok(memory) => unsafe { page.fill(memory, &self.geometry) },
+            Err(err) => {
+                Table::announce(page, Kind::Vacant);
+                return Err(err);
+            }
+        }
+        self.pages.add(1u32, Relaxed);
+        self.work_on(page, current);
+
+        // INVARIANT: `fill` leaves the first block to its caller.
+        Ok(Taken {
+            page,
+            index: 0,
+            offset: 0,
+        })
+    }
+
+    /// A page in the table that has no memory, and that is given to nobody else.
+    fn vacant_page(&self, flags: Flags) -> Result<Page<'_>> {
+        if let Some(page) = self.table.find(Kind::Vacant) {
+            return Ok(page);
+        }
+
+        let page = Page::new(&self.geometry, self.zero_on_free, flags, self.node)?;
+        // SAFETY: The page is new, and stays if it is inserted.
+        unsafe { self.table.insert(page, flags) }.inspect_err(|_| {
+            // SAFETY: The table did not take the page, so nobody else has it.
+            drop(unsafe { page.free() });
+        })?;
+        Ok(page)
+    }
+
+    /// The block that `index` of page `number` names, if it is taken. See
+    /// [`crate::Pool::from_raw`].
+    pub(crate) fn taken(&self, number: u32, index: u32) -> Option<Taken<'_>> {
+        let page = self.table.get(number)?;
+
+        // INVARIANT: Checked here; that it is the caller's, the caller vouches for.
+        page.is_taken(index, &self.geometry).then(|| Taken {
+            page,
+            index,
+            offset: self.geometry.offset(index),
+        })
+    }
+
+    /// See [`crate::Pool::statistics`].
+    pub(crate) fn statistics(&self) -> Statistics {
+        let pages = self.pages.load(Relaxed);
+        let capacity = u64::from(pages).wrapping_mul(self.geometry.blocks_per_page().into());
+        let free = self
+            .table
+            .pages()
+            .fold(0u64, |sum, page| sum.wrapping_add(page.count_free().into()));
+
+        Statistics {
+            pages,
+            capacity,
+            live: capacity.saturating_sub(free),
+        }
+    }
+}
+
+impl Drop for RawPool<'_> {
+    /// Frees the pages, but for those with blocks that are still allocated: a device may write to
+    /// these. Their memory stays for good, and with it a reference to the device.
+    fn drop(&mut self) {
+        let mut live = 0u64;
+        let mut kept = 0u32;
+
+        for page in self.table.pages() {
+            let taken = self
+                .geometry
+                .blocks_per_page()
+                .saturating_sub(page.count_free());
+            // SAFETY: `&mut self` means that no block borrows the pool, and that nobody allocates.
+            // The table is not asked for this page again.
+            let Some(memory) = (unsafe { page.free() }) else {
+                continue;
+            };
+
+            if taken != 0 {
+                live = live.wrapping_add(taken.into());
+                kept = kept.wrapping_add(1);
+                mem::forget(memory);
+            }
+        }
+        if live != 0 {
+            dev_err!(
+                self.dev,
+                "rust_dmapool: pool {}: destroyed with {live} blocks allocated, {kept} pages kept\n",
+                *self.name
+            );
+        }
+    }
+}
+
+/// What a pool holds at a moment; from [`crate::Pool::statistics`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     device::{
+///         Bound,
+///         Device, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::Pool;
+///
+/// fn report(dev: &Device<Bound>, pool: &Pool<'_>) {
+///     let now = pool.statistics();
+///
+///     dev_info!(dev, "{} of {} blocks in {} pages\n", now.live, now.capacity, now.pages);
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Pages of DMA memory.
+    pub pages: u32,
+    /// Blocks in these pages.
+    pub capacity: u64,
+    /// Blocks that are allocated: held as [`crate::Block`], out as [`crate::RawBlock`], forgotten.
+    pub live: u64,
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA pools: small, aligned blocks of coherent DMA memory that a device and its driver share.
+//!
+//! A [`Pool`] carves pages from `dma_alloc_coherent()` into equal blocks. A [`Block`] owns one of
+//! them: it knows the address for the CPU and the address for the device, gives typed access to
+//! what is in it, and frees itself when dropped.
+//!
+//! What C's `mm/dmapool.c` asks of its callers, the types here see to:
+//!
+//! - a pool ends before its device's binding does, and a block before its pool;
+//! - a block is freed once, into the pool it came from;
+//! - a device can write what it likes into a block: the state of the allocator is elsewhere.
+//!
+//! # Examples
+//!
+//! ```
+//! use kernel::{
+//!     device::{
+//!         Bound,
+//!         Device, //
+//!     },
+//!     io::io_write,
+//!     prelude::*, //
+//! };
+//! use rust_dmapool::{
+//!     Geometry,
+//!     Pool, //
+//! };
+//!
+//! #[repr(C)]
+//! #[derive(FromBytes, IntoBytes)]
+//! struct Descriptor {
+//!     address: u64,
+//!     len: u64,
+//! }
+//!
+//! fn probe(dev: &Device<Bound>) -> Result {
+//!     let pool = Pool::new_managed(dev, c"descriptors", Geometry::of::<Descriptor>())?;
+//!     let descriptor = pool.zalloc(GFP_KERNEL)?;
+//!
+//!     io_write!(descriptor, .len, 4096);
+//!     pr_info!("give {:#x} to the device\n", descriptor.dma_address());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where things are
+//!
+//! From the bottom up, each file knowing only those before it:
+//!
+//! | file in `dmapool/` | owns |
+//! | --- | --- |
+//! | `geometry.rs` | how blocks lie in a page: arithmetic |
+//! | `bitmap.rs` | one word of a bitmap and its atomic operations |
+//! | `page.rs` | a page's memory and the record that says which blocks are free |
+//! | `table.rs` | all pages, and how to find one with a free block |
+//! | `block.rs`, `payload.rs` | the owner of a block, and what a block can hold |
+//! | `raw_pool.rs`, `zeroing.rs` | allocating, growing, destroying |
+//! | `pool.rs`, `managed.rs` | the public face, and the variant that devres destroys |
+//! | `helpers.c`, `exports.c` | what Rust cannot do by itself |
+//!
+//! The design, with the argument for each memory ordering, is in `Documentation/`.
+
+use kernel::prelude::*;
+
+#[path = "dmapool/bitmap.rs"]
+mod bitmap;
+#[path = "dmapool/block.rs"]
+mod block;
+#[path = "dmapool/geometry.rs"]
+mod geometry;
+#[path = "dmapool/managed.rs"]
+mod managed;
+#[path = "dmapool/page.rs"]
+mod page;
+#[path = "dmapool/payload.rs"]
+mod payload;
+#[path = "dmapool/pool.rs"]
+mod pool;
+#[path = "dmapool/raw_pool.rs"]
+mod raw_pool;
+#[path = "dmapool/table.rs"]
+mod table;
+#[path = "dmapool/zeroing.rs"]
+mod zeroing;
+
+pub use block::{
+    Block,
+    RawBlock, //
+};
+pub use geometry::{
+    Geometry,
+    InvalidGeometry, //
+};
+pub use managed::Managed;
+pub use payload::Payload;
+pub use pool::Pool;
+pub use raw_pool::Statistics;
+
+struct Module;
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+module! {
+    type: Module,
+    name: "rust_dmapool",
+    authors: ["The rust_dmapool authors"],
+    description: "DMA pools for Rust drivers",
+    license: "GPL v2",
+}
