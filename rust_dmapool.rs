@@ -82,6 +82,9 @@ mod pool;
 mod raw_pool;
 #[path = "dmapool/table.rs"]
 mod table;
+#[cfg(CONFIG_KUNIT)]
+#[path = "dmapool/tests/mod.rs"]
+mod tests;
 #[path = "dmapool/zeroing.rs"]
 mod zeroing;
 
@@ -103,6 +106,15 @@ struct Module;
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self)
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        pr_info!(
+            "unloaded, {} pages kept for devices\n",
+            raw_pool::pages_held()
+        );
     }
 }
 

@@ -66,6 +66,16 @@ pub(crate) struct RawPool<'bound> {
     zero_on_free: bool,
 }
 
+/// Pages of DMA memory that all pools have from the system.
+static PAGES_HELD: Atomic<usize> = Atomic::new(0);
+
+/// How many pages of DMA memory all pools together have from the system, those included that were
+/// kept when their pool was destroyed.
+pub(crate) fn pages_held() -> usize {
+    // Relaxed: a count for humans and tests.
+    PAGES_HELD.load(Relaxed)
+}
+
 /// The page from which a CPU allocates.
 ///
 /// A hint that keeps CPUs out of each other's cache lines, not a right: any thread may allocate
@@ -257,7 +267,9 @@ impl<'bound> RawPool<'bound> {
                 return Err(err);
             }
         }
+        // Relaxed: nothing is inferred from the counts.
         self.pages.add(1u32, Relaxed);
+        PAGES_HELD.add(1usize, Relaxed);
         self.work_on(page, current);
 
         // INVARIANT: `fill` leaves the first block to its caller.
@@ -335,6 +347,8 @@ impl Drop for RawPool<'_> {
                 live = live.wrapping_add(taken.into());
                 kept = kept.wrapping_add(1);
                 mem::forget(memory);
+            } else {
+                PAGES_HELD.fetch_sub(1usize, Relaxed);
             }
         }
         if live != 0 {

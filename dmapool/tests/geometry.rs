@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Geometry: what is accepted, what is refused, and where the blocks lie.
+
+use super::support::*;
+use crate::{
+    Geometry,
+    InvalidGeometry,
+    Pool, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+const MAX: usize = i32::MAX as usize;
+
+/// Size, alignment and boundary asked for; size, page size and blocks per page to get.
+const VALID: [([usize; 3], [usize; 3]); 18] = [
+    ([1, 0, 0], [1, PAGE_SIZE, PAGE_SIZE]),
+    ([1, 1, 1], [1, PAGE_SIZE, PAGE_SIZE]),
+    ([8, 8, 0], [8, PAGE_SIZE, PAGE_SIZE / 8]),
+    ([3, 2, 0], [4, PAGE_SIZE, PAGE_SIZE / 4]),
+    ([64, 64, 0], [64, PAGE_SIZE, PAGE_SIZE / 64]),
+    ([64, 64, 64], [64, PAGE_SIZE, PAGE_SIZE / 64]),
+    ([68, 32, 4096], [96, PAGE_SIZE, PAGE_SIZE / 4096 * 42]),
+    ([96, 32, 128], [96, PAGE_SIZE, PAGE_SIZE / 128]),
+    ([96, 32, 256], [96, PAGE_SIZE, PAGE_SIZE / 256 * 2]),
+    ([24, 8, 64], [24, PAGE_SIZE, PAGE_SIZE / 64 * 2]),
+    ([64, 1024, 0], [1024, PAGE_SIZE, PAGE_SIZE / 1024]),
+    ([PAGE_SIZE, 1, 0], [PAGE_SIZE, PAGE_SIZE, 1]),
+    ([PAGE_SIZE / 2 + 1, 1, 0], [PAGE_SIZE / 2 + 1, PAGE_SIZE, 1]),
+    ([PAGE_SIZE + 1, 1, 0], [PAGE_SIZE + 1, 2 * PAGE_SIZE, 1]),
+    ([1, 4 * PAGE_SIZE, 0], [4 * PAGE_SIZE, 4 * PAGE_SIZE, 1]),
+    (
+        [3 * PAGE_SIZE, 1, 4 * PAGE_SIZE],
+        [3 * PAGE_SIZE, 3 * PAGE_SIZE, 1],
+    ),
+    ([16, 16, 1 << 40], [16, PAGE_SIZE, PAGE_SIZE / 16]),
+    ([MAX, 1, 0], [MAX, MAX + 1, 1]),
+];
+
+const INVALID: [([usize; 3], InvalidGeometry); 14] = [
+    ([0, 1, 0], InvalidGeometry::Size(0)),
+    ([0, 0, 0], InvalidGeometry::Size(0)),
+    ([MAX + 1, 1, 0], InvalidGeometry::Size(MAX + 1)),
+    ([usize::MAX, 1, 0], InvalidGeometry::Size(usize::MAX)),
+    // These fit, but what they are rounded up to does not.
+    ([MAX, 2, 0], InvalidGeometry::Size(MAX)),
+    ([1, MAX + 1, 0], InvalidGeometry::Size(1)),
+    ([1, 1 << 63, 0], InvalidGeometry::Size(1)),
+    ([64, 3, 0], InvalidGeometry::Align(3)),
+    ([64, 48, 0], InvalidGeometry::Align(48)),
+    ([64, usize::MAX, 0], InvalidGeometry::Align(usize::MAX)),
+    (
+        [64, 64, 96],
+        InvalidGeometry::Boundary {
+            boundary: 96,
+            size: 64,
+        },
+    ),
+    (
+        [64, 64, usize::MAX],
+        InvalidGeometry::Boundary {
+            boundary: usize::MAX,
+            size: 64,
+        },
+    ),
+    (
+        [64, 64, 32],
+        InvalidGeometry::Boundary {
+            boundary: 32,
+            size: 64,
+        },
+    ),
+    // The boundary holds the size, but not the size rounded up.
+    (
+        [65, 64, 64],
+        InvalidGeometry::Boundary {
+            boundary: 64,
+            size: 128,
+        },
+    ),
+];
+
+/// Where C's `pool_initialise_page()` puts blocks: one after the other, skipping to the boundary
+/// where the next one would cross it.
+fn expected_offsets(geometry: &Geometry, boundary: usize) -> impl Iterator<Item = usize> {
+    let (size, end) = (geometry.size(), geometry.page_size());
+    let boundary = if boundary == 0 {
+        end
+    } else {
+        boundary.min(end)
+    };
+    let mut offset = 0;
+
+    core::iter::from_fn(move || {
+        if offset % boundary + size > boundary {
+            offset = offset.next_multiple_of(boundary);
+        }
+        let this = offset;
+        offset += size;
+        (this + size <= end).then_some(this)
+    })
+}
+
+/// A geometry to ask for: mostly of less than a page, with all kinds of boundaries.
+fn random_geometry(random: &mut Random) -> [usize; 3] {
+    let magnitude = 1 + random.below(14);
+    let size = 1 + random.below(1 << magnitude);
+    let align = [0, 1 << random.below(13)][random.below(2)];
+    let rounded = size.next_multiple_of(align.max(1));
+    let boundary = rounded.next_power_of_two() << random.below(4);
+
+    [size, align, [0, boundary][random.below(2)]]
+}
+
+/// Allocates all blocks of the first page of a pool, and checks where they are.
+fn check_page(device: &TestDevice, [size, align, boundary]: [usize; 3]) -> Result {
+    let geometry = Geometry::check(size, align, boundary)?;
+    let pool = KBox::pin_init(
+        Pool::<[u8]>::new(device.bound(), c"random geometry", geometry),
+        GFP_KERNEL,
+    )?;
+    let align = align.max(1);
+    let rounded = size.next_multiple_of(align);
+    let mut blocks = KVec::new();
+
+    ensure!(geometry.size() == rounded);
+    for offset in expected_offsets(&geometry, boundary) {
+        let block = pool.alloc(GFP_KERNEL)?;
+        let (cpu, dma) = (block.as_ptr().cast::<u8>() as usize, block.dma_address());
+
+        blocks.push((cpu, dma, block), GFP_KERNEL)?;
+        let (cpu_base, dma_base, _) = &blocks[0];
+        // Blocks of a new page come in order, so this also says that none overlap.
+        ensure!(dma - dma_base == offset as u64);
+        ensure!(cpu - cpu_base == offset);
+        ensure!(offset + rounded <= geometry.page_size());
+        ensure!(dma % align as u64 == 0);
+        if boundary != 0 {
+            let boundary = boundary as u64;
+            ensure!(dma / boundary == (dma + rounded as u64 - 1) / boundary);
+        }
+    }
+    ensure!(blocks.len() == geometry.blocks_per_page() as usize);
+    ensure!(pool.statistics().pages == 1);
+    // One more needs another page.
+    let _next = pool.alloc(GFP_KERNEL)?;
+    ensure!(pool.statistics().pages == 2);
+    Ok(())
+}
+
+#[kunit_tests(rust_dmapool_geometry)]
+mod suite {
+    use super::*;
+
+    #[test]
+    fn valid() -> Result {
+        for ([size, align, boundary], expected) in VALID {
+            let geometry = Geometry::check(size, align, boundary)?;
+
+            assert_eq!(geometry.size(), expected[0]);
+            assert_eq!(geometry.align(), align.max(1));
+            assert_eq!(geometry.page_size(), expected[1]);
+            assert_eq!(geometry.blocks_per_page() as usize, expected[2]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn invalid() -> Result {
+        let device = TestDevice::new(c"dmapool-geometry")?;
+
+        for ([size, align, boundary], expected) in INVALID {
+            assert_eq!(Geometry::check(size, align, boundary), Err(expected));
+            assert_eq!(
+                Geometry::try_new(device.bound(), size, align, boundary),
+                Err(EINVAL)
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn constant() {
+        const GEOMETRY: Geometry = Geometry::new::<68, 32, 4096>();
+
+        assert_eq!(Ok(GEOMETRY), Geometry::check(68, 32, 4096));
+        assert_eq!(Ok(Geometry::of::<u64>()), Geometry::check(8, 8, 0));
+    }
+
+    #[test]
+    fn offsets() -> Result {
+        for ([size, align, boundary], _) in VALID {
+            let geometry = Geometry::check(size, align, boundary)?;
+
+            for (index, offset) in expected_offsets(&geometry, boundary).enumerate() {
+                assert_eq!(geometry.offset(index as u32) as usize, offset);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn ten_thousand_random() -> Result {
+        let device = TestDevice::new(c"dmapool-random")?;
+        let mut random = Random::new(1);
+
+        for _ in 0..10_000 {
+            let asked = random_geometry(&mut random);
+
+            check_page(&device, asked).inspect_err(|_| pr_err!("geometry {asked:?}\n"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A pool in the hands of one thread.
+
+use super::support::*;
+use crate::{
+    raw_pool::pages_held,
+    Geometry,
+    Pool,
+    RawBlock, //
+};
+use core::mem;
+use kernel::{
+    alloc::NumaNode,
+    interrupt::local_interrupt_disable,
+    prelude::*, //
+};
+
+const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
+
+fn new_pool(device: &TestDevice) -> Result<Pin<KBox<Pool<'_>>>> {
+    KBox::pin_init(Pool::new(device.bound(), c"test", GEOMETRY), GFP_KERNEL)
+}
+
+/// Allocates `count` blocks and stamps them.
+fn fill_pool<'pool>(pool: &'pool Pool<'_>, count: usize) -> Result<KVec<Stamped<'pool>>> {
+    let mut blocks = KVec::new();
+
+    for i in 0..count {
+        blocks.push(Stamped::new(pool.alloc(GFP_KERNEL)?, i as u64), GFP_KERNEL)?;
+    }
+    Ok(blocks)
+}
+
+fn all_intact(blocks: &[Stamped<'_>]) -> bool {
+    blocks.iter().all(Stamped::is_intact)
+}
+
+/// Lets the `nth` allocation of memory in this task from now on fail, whatever it is for.
+#[cfg(CONFIG_FAULT_INJECTION)]
+fn fail_nth(nth: u32) {
+    // SAFETY: The task is the current one, which is the only one to access the field.
+    unsafe { (*kernel::current!().as_ptr()).fail_nth = nth };
+}
+
+/// Whether the failure that [`fail_nth`] asked for is still to come; it is called off.
+#[cfg(CONFIG_FAULT_INJECTION)]
+fn fault_is_pending() -> bool {
+    // SAFETY: As in `fail_nth`.
+    let pending = unsafe { (*kernel::current!().as_ptr()).fail_nth != 0 };
+
+    fail_nth(0);
+    pending
+}
+
+#[kunit_tests(rust_dmapool_pool)]
+mod suite {
+    use super::*;
+
+    #[test]
+    fn grows_when_full_only() -> Result {
+        let device = TestDevice::new(c"dmapool-grow")?;
+        let pool = new_pool(&device)?;
+        let per_page = GEOMETRY.blocks_per_page() as usize;
+
+        assert_eq!(pool.statistics().pages, 0);
+        for pages in 1..=100 {
+            let blocks = fill_pool(&pool, pages * per_page)?;
+
+            assert_eq!(pool.statistics().pages as usize, pages);
+            assert!(holds(&pool, pages * per_page));
+            assert!(all_intact(&blocks));
+        }
+        assert!(holds(&pool, 0));
+        Ok(())
+    }
+
+    /// More pages than one tree of the page table has, freed and found again in any order.
+    #[test]
+    fn finds_each_free_block() -> Result {
+        let device = TestDevice::new(c"dmapool-find")?;
+        let geometry = Geometry::new::<2048, 2048, 0>();
+        let pool = KBox::pin_init(Pool::new(device.bound(), c"find", geometry), GFP_KERNEL)?;
+        let mut blocks = fill_pool(&pool, 10_000)?;
+        let mut random = Random::new(2);
+        let pages = pool.statistics().pages;
+
+        for _ in 0..4 {
+            let count = 1 + random.below(blocks.len());
+
+            for _ in 0..count {
+                let victim = random.below(blocks.len());
+                let last = blocks.len() - 1;
+                blocks.swap(victim, last);
+                drop(blocks.pop());
+            }
+            for i in 0..count {
+                blocks.push(Stamped::new(pool.alloc(GFP_KERNEL)?, i as u64), GFP_KERNEL)?;
+            }
+            assert_eq!(pool.statistics().pages, pages);
+            assert!(all_intact(&blocks));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn exhaustion_changes_nothing() -> Result {
+        let device = TestDevice::new(c"dmapool-exhaust")?;
+        let pool = new_pool(&device)?;
+        let mut blocks = fill_pool(&pool, 3 * GEOMETRY.blocks_per_page() as usize)?;
+        let before = pool.statistics();
+
+        for _ in 0..10 {
+            let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
+
+            assert_eq!(result, Err(ENOMEM));
+            assert_eq!(pool.statistics(), before);
+        }
+        // What is freed can be had again, even then.
+        drop(blocks.pop());
+        let block = device.starved(|| pool.alloc(GFP_ATOMIC))?;
+        assert_eq!(pool.statistics(), before);
+        // And the pool can grow as soon as there is memory.
+        let more = pool.alloc(GFP_KERNEL)?;
+        assert_eq!(pool.statistics().pages, before.pages + 1);
+        assert!(all_intact(&blocks));
+        drop((block, more));
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(CONFIG_FAULT_INJECTION)]
+    fn each_fault_changes_nothing() -> Result {
+        let device = TestDevice::new(c"dmapool-faults")?;
+        // Two pages of the CPU each, because single ones are not made to fail.
+        let geometry = Geometry::new::<8192, 8192, 0>();
+        let mut faults = 0;
+
+        // Each time, a pool whose first block needs a tree, a record and memory.
+        for nth in 1.. {
+            let pool = KBox::pin_init(Pool::new(device.bound(), c"fault", geometry), GFP_KERNEL)?;
+
+            fail_nth(nth);
+            let result = pool.alloc(GFP_ATOMIC | __GFP_NOWARN);
+            if fault_is_pending() {
+                assert!(result.is_ok());
+                break;
+            }
+            assert_eq!(result.map(drop), Err(ENOMEM));
+            assert_eq!(pool.statistics().pages, 0);
+            faults += 1;
+
+            // The next try must do, and use what the failed one left.
+            let block = pool.alloc(GFP_KERNEL)?;
+            assert_eq!(pool.statistics().pages, 1);
+            drop(block);
+        }
+        assert!(faults >= 3);
+        Ok(())
+    }
+
+    #[test]
+    fn zeroing() -> Result {
+        let device = TestDevice::new(c"dmapool-zero")?;
+        let pool = new_pool(&device)?;
+
+        for flags in [GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT] {
+            let block = pool.alloc(flags)?;
+            fill(&block, 0xa5);
+            drop(block);
+
+            let block = pool.zalloc(flags)?;
+            assert!(is_filled_with(&block, 0));
+            fill(&block, 0xa5);
+            drop(block);
+
+            assert!(is_filled_with(&pool.alloc(flags | __GFP_ZERO)?, 0));
+        }
+
+        // Without being asked to, a pool leaves the contents alone.
+        fill(&pool.alloc(GFP_KERNEL)?, 0x5a);
+        assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, 0x5a));
+        Ok(())
+    }
+
+    #[test]
+    fn raw_round_trip() -> Result {
+        let device = TestDevice::new(c"dmapool-raw")?;
+        let pool = new_pool(&device)?;
+        let blocks = fill_pool(&pool, 100)?;
+        let before = pool.statistics();
+        let mut raw = KVec::new();
+
+        for stamped in blocks {
+            let dma_address = stamped.dma_address();
+
+            raw.push(
+                (dma_address, stamped.into_block().into_raw().into_bits()),
+                GFP_KERNEL,
+            )?;
+        }
+        assert_eq!(pool.statistics(), before);
+        for (i, (dma_address, bits)) in raw.iter().enumerate() {
+            // SAFETY: Each comes from `into_raw` above, and is turned back once.
+            let block = unsafe { pool.from_raw(RawBlock::from_bits(*bits)) }?;
+
+            assert_eq!(block.dma_address(), *dma_address);
+            assert_eq!(Stamped::new(block, i as u64).dma_address(), *dma_address);
+        }
+        assert!(holds(&pool, 0));
+
+        // What is free, or never was, is refused.
+        for (_, bits) in &raw {
+            // SAFETY: The block is free, so there is no owner to be robbed.
+            let result = unsafe { pool.from_raw(RawBlock::from_bits(*bits)) };
+            assert_eq!(result.map(drop), Err(EINVAL));
+        }
+        for bits in [16, 1 << 40, u64::MAX, u64::from(u32::MAX)] {
+            // SAFETY: There is no such block.
+            let result = unsafe { pool.from_raw(RawBlock::from_bits(bits)) };
+            assert_eq!(result.map(drop), Err(EINVAL));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn forgotten_blocks_keep_their_pages() -> Result {
+        let device = TestDevice::new(c"dmapool-forget")?;
+        let pool = new_pool(&device)?;
+        let per_page = GEOMETRY.blocks_per_page() as usize;
+        let held = pages_held();
+        let mut blocks = fill_pool(&pool, 4 * per_page)?;
+
+        // One in the first page, all of the second, none in the others.
+        for _ in 0..2 * per_page {
+            drop(blocks.pop());
+        }
+        for _ in 0..per_page {
+            mem::forget(blocks.pop());
+        }
+        for _ in 1..per_page {
+            drop(blocks.pop());
+        }
+        let last = blocks.pop().ok_or(EINVAL)?.into_block().into_raw();
+        assert!(last.into_bits() < per_page as u64);
+
+        assert!(holds(&pool, per_page + 1));
+        drop(blocks);
+        drop(pool);
+        assert_eq!(pages_held() - held, 2);
+        // The kept pages hold on to the device; so must this, for the leak detector.
+        mem::forget(device);
+        Ok(())
+    }
+
+    #[test]
+    fn without_interrupts() -> Result {
+        let device = TestDevice::new(c"dmapool-irq")?;
+        let pool = new_pool(&device)?;
+        let mut blocks = KVec::with_capacity(200, GFP_KERNEL)?;
+
+        let irqs = local_interrupt_disable();
+        for i in 0..200 {
+            let block = pool.alloc(GFP_ATOMIC)?;
+            blocks.push(Stamped::new(block, i), GFP_ATOMIC)?;
+        }
+        let intact = all_intact(&blocks);
+        blocks.clear();
+        let empty = holds(&pool, 0);
+        drop(irqs);
+
+        assert!(intact);
+        assert!(empty);
+        Ok(())
+    }
+
+    #[test]
+    fn names_and_nodes() -> Result {
+        let device = TestDevice::new(c"dmapool-name")?;
+        let name = c"a name of more than thirty-one bytes is kept whole";
+        let node = NumaNode::new(0)?;
+        let pool = KBox::pin_init(
+            Pool::<[u8]>::new_on_node(device.bound(), name, GEOMETRY, node),
+            GFP_KERNEL,
+        )?;
+
+        assert!(pool.name() == name);
+        assert!(pool.geometry() == &GEOMETRY);
+        assert!(core::ptr::eq(pool.device(), device.bound()));
+        drop(pool.alloc(GFP_KERNEL)?);
+        Ok(())
+    }
+
+    #[test]
+    fn payload_must_fit() -> Result {
+        let device = TestDevice::new(c"dmapool-payload")?;
+        let table = [
+            (Geometry::new::<8, 8, 0>(), Ok(())),
+            (Geometry::new::<64, 64, 0>(), Ok(())),
+            (Geometry::new::<4, 8, 0>(), Ok(())),
+            (Geometry::new::<8, 4, 0>(), Err(EINVAL)),
+            (Geometry::new::<4, 4, 0>(), Err(EINVAL)),
+        ];
+
+        for (geometry, expected) in table {
+            let pool = KBox::pin_init(
+                Pool::<u64>::new(device.bound(), c"u64", geometry),
+                GFP_KERNEL,
+            );
+            assert_eq!(pool.map(drop), expected);
+
+            let pool = Pool::<u64>::new_managed(device.bound(), c"u64", geometry);
+            assert_eq!(pool.map(drop), expected);
+        }
+        Ok(())
+    }
+}

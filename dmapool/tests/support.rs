@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the suites share: a device, threads, random numbers, stamps in blocks.
+//!
+//! The checks return [`Result`], because `assert!` works in the test functions only.
+
+use crate::{
+    Block,
+    Pool, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr, //
+};
+use kernel::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::DmaAddress,
+    faux,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+/// Returns [`EINVAL`] with a message in the log unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr) => {
+        if !$condition {
+            pr_err!(
+                "{}:{}: not so: {}\n",
+                file!(),
+                line!(),
+                stringify!($condition)
+            );
+            return Err(EINVAL);
+        }
+    };
+}
+pub(super) use ensure;
+
+/// A device that can do DMA, bound to the driver of the faux bus until it is dropped.
+pub(super) struct TestDevice(faux::Registration);
+
+impl TestDevice {
+    pub(super) fn new(name: &CStr) -> Result<Self> {
+        let device = Self(faux::Registration::new(name, None)?);
+
+        device.set_mask(u64::MAX);
+        Ok(device)
+    }
+
+    pub(super) fn bound(&self) -> &Device<Bound> {
+        self.0.as_ref().as_ref()
+    }
+
+    fn set_mask(&self, mask: u64) {
+        let dev: *mut bindings::device = ptr::from_ref(self.bound()).cast_mut().cast();
+
+        // SAFETY: The device is valid, and the tests do no DMA while they set its mask.
+        unsafe {
+            (*dev).coherent_dma_mask = mask;
+            (*dev).dma_mask = &raw mut (*dev).coherent_dma_mask;
+        }
+    }
+
+    /// Runs `f` while the device cannot reach any memory, so that no pool can grow.
+    pub(super) fn starved<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.set_mask(0xfff);
+        let result = f();
+        self.set_mask(u64::MAX);
+        result
+    }
+}
+
+/// Numbers that look random and are the same in each run; xorshift64*.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `limit`, which is not zero.
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        (self.next() >> 32) as usize % limit
+    }
+}
+
+/// A block that holds a number known to nobody else, which shows if it ever has a second owner.
+///
+/// The number stands in as many bytes as the block has, up to eight.
+pub(super) struct Stamped<'pool> {
+    block: Block<'pool>,
+    stamp: u64,
+}
+
+impl<'pool> Stamped<'pool> {
+    pub(super) fn new(block: Block<'pool>, stamp: u64) -> Self {
+        let stamped = Self { block, stamp };
+        let (first, bytes) = stamped.bytes();
+
+        for (i, byte) in bytes.iter().enumerate() {
+            // SAFETY: The block has that many bytes.
+            unsafe { first.add(i).write_volatile(*byte) };
+        }
+        stamped
+    }
+
+    fn bytes(&self) -> (*mut u8, KStamp) {
+        let len = self.block.as_ptr().len().min(size_of::<u64>());
+
+        (
+            self.block.as_ptr().cast(),
+            KStamp(self.stamp.to_le_bytes(), len),
+        )
+    }
+
+    pub(super) fn is_intact(&self) -> bool {
+        let (first, bytes) = self.bytes();
+
+        bytes
+            .iter()
+            .enumerate()
+            // SAFETY: The block has that many bytes.
+            .all(|(i, byte)| unsafe { first.add(i).read_volatile() } == *byte)
+    }
+
+    pub(super) fn dma_address(&self) -> DmaAddress {
+        self.block.dma_address()
+    }
+
+    pub(super) fn into_block(self) -> Block<'pool> {
+        self.block
+    }
+}
+
+/// The leading bytes of a stamp.
+struct KStamp([u8; 8], usize);
+
+impl KStamp {
+    fn iter(&self) -> core::slice::Iter<'_, u8> {
+        self.0.get(..self.1).unwrap_or(&[]).iter()
+    }
+}
+
+/// Whether all bytes of the block have this value.
+pub(super) fn is_filled_with(block: &Block<'_>, value: u8) -> bool {
+    let first = block.as_ptr().cast::<u8>();
+
+    // SAFETY: The block has that many bytes.
+    (0..block.as_ptr().len()).all(|i| unsafe { first.add(i).read_volatile() } == value)
+}
+
+pub(super) fn fill(block: &Block<'_>, value: u8) {
+    // SAFETY: The block has that many bytes.
+    unsafe {
+        block
+            .as_ptr()
+            .cast::<u8>()
+            .write_bytes(value, block.as_ptr().len())
+    };
+}
+
+/// A thread of the kernel that is joined when dropped, so that it may borrow.
+pub(super) struct Thread<'a, F: FnOnce() -> Result + Send + 'a> {
+    task: *mut bindings::task_struct,
+    shared: Pin<KBox<Shared<F>>>,
+    borrows: PhantomData<&'a ()>,
+}
+
+struct Shared<F> {
+    f: core::cell::UnsafeCell<ManuallyDrop<F>>,
+    result: Atomic<i32>,
+}
+
+impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
+    /// Starts a thread on `cpu`.
+    pub(super) fn spawn(cpu: u32, f: F) -> Result<Self> {
+        let shared = KBox::pin(
+            Shared {
+                f: core::cell::UnsafeCell::new(ManuallyDrop::new(f)),
+                result: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        let data = ptr::from_ref(&*shared).cast_mut().cast();
+
+        // SAFETY: `entry` takes `data`, which lives until the thread is joined. A thread that was
+        // created but not woken up may be bound.
+        let task = unsafe {
+            let task = bindings::kthread_create_on_node(
+                Some(Self::entry),
+                data,
+                bindings::NUMA_NO_NODE,
+                c"dmapool-test".as_char_ptr(),
+            );
+            kernel::error::from_err_ptr(task)?;
+            bindings::kthread_bind(task, cpu);
+            bindings::wake_up_process(task);
+            task
+        };
+
+        Ok(Self {
+            task,
+            shared,
+            borrows: PhantomData,
+        })
+    }
+
+    unsafe extern "C" fn entry(data: *mut c_void) -> c_int {
+        let shared = data.cast::<Shared<F>>();
+
+        // SAFETY: `data` comes from `spawn`, and only this thread touches `f`, once.
+        let result = unsafe { ManuallyDrop::take(&mut *(*shared).f.get())() };
+        let errno = result.err().map_or(0, Error::to_errno);
+        // SAFETY: As above; the result is atomic.
+        unsafe { (*shared).result.store(errno, Relaxed) };
+
+        // The one who joins waits in `kthread_stop()`, for which the thread must still be there.
+        // SAFETY: This is a kthread.
+        while !unsafe { bindings::kthread_should_stop() } {
+            // SAFETY: Nothing is held.
+            unsafe { bindings::schedule_timeout_interruptible(1) };
+        }
+        0
+    }
+
+    fn stop(&mut self) {
+        if !self.task.is_null() {
+            // SAFETY: The thread was started, and waits for this.
+            unsafe { bindings::kthread_stop(self.task) };
+            self.task = ptr::null_mut();
+        }
+    }
+
+    /// Waits for the thread, and returns its result.
+    pub(super) fn join(mut self) -> Result {
+        self.stop();
+        kernel::error::to_result(self.shared.result.load(Relaxed))
+    }
+}
+
+impl<'a, F: FnOnce() -> Result + Send + 'a> Drop for Thread<'a, F> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Whether the pool holds exactly `live` blocks.
+pub(super) fn holds(pool: &Pool<'_>, live: usize) -> bool {
+    pool.statistics().live == live as u64
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One pool in the hands of several threads, on as many CPUs as there are.
+//!
+//! Each block is stamped with a number that only its owner knows, and checked when it is freed: had
+//! it two owners at once, one of them would find the stamp of the other.
+
+use super::support::*;
+use crate::{
+    Geometry,
+    Pool, //
+};
+use kernel::{
+    cpu::nr_cpu_ids,
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
+    }, //
+};
+
+const THREADS: u32 = 4;
+const ROUNDS: usize = 20_000;
+
+/// Blocks that a thread holds at most.
+const MOST: usize = 200;
+
+fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pin<KBox<Pool<'_>>>> {
+    KBox::pin_init(Pool::new(device.bound(), c"threads", geometry), GFP_KERNEL)
+}
+
+/// Runs `f` in threads number 0 to [`THREADS`] at once.
+fn in_threads<F: Fn(u32) -> Result + Sync>(f: F) -> Result {
+    let f = &f;
+    let mut threads = KVec::new();
+
+    for number in 0..THREADS {
+        threads.push(
+            Thread::spawn(number % nr_cpu_ids(), move || f(number))?,
+            GFP_KERNEL,
+        )?;
+    }
+    threads.into_iter().try_for_each(Thread::join)
+}
+
+/// Allocates and frees at random, every block by the thread that has allocated it.
+fn churn(pool: &Pool<'_>, thread: u32) -> Result {
+    let mut random = Random::new(u64::from(thread) + 100);
+    let mut held = KVec::with_capacity(MOST, GFP_KERNEL)?;
+
+    for round in 0..ROUNDS {
+        if held.len() < MOST && (held.is_empty() || random.below(2) == 0) {
+            let stamp = u64::from(thread) << 32 | round as u64;
+            let flags = [GFP_KERNEL, GFP_ATOMIC][random.below(2)];
+
+            held.push(Stamped::new(pool.alloc(flags)?, stamp), GFP_KERNEL)?;
+        } else {
+            let (victim, last) = (random.below(held.len()), held.len() - 1);
+            held.swap(victim, last);
+            ensure!(held.pop().is_some_and(|block| block.is_intact()));
+        }
+    }
+    ensure!(held.iter().all(Stamped::is_intact));
+    Ok(())
+}
+
+/// Hands blocks from even threads to odd ones, which free them.
+fn hand_over<'pool>(
+    pool: &'pool Pool<'_>,
+    thread: u32,
+    mailbox: &Mutex<KVec<Stamped<'pool>>>,
+    produced: &Atomic<u32>,
+) -> Result {
+    let all = THREADS / 2 * ROUNDS as u32;
+
+    for round in 0..ROUNDS {
+        if thread % 2 == 0 {
+            let stamp = u64::from(thread) << 32 | round as u64;
+            let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp);
+
+            mailbox.lock().push(block, GFP_KERNEL)?;
+            produced.add(1u32, Relaxed);
+        } else {
+            loop {
+                let block = mailbox.lock().pop();
+
+                if let Some(block) = block {
+                    ensure!(block.is_intact());
+                    break;
+                }
+                if produced.load(Relaxed) == all {
+                    break;
+                }
+                // SAFETY: Nothing is held.
+                unsafe { kernel::bindings::schedule() };
+            }
+        }
+    }
+    Ok(())
+}
+
+#[kunit_tests(rust_dmapool_threads)]
+mod suite {
+    use super::*;
+
+    #[test]
+    fn each_its_own() -> Result {
+        let device = TestDevice::new(c"dmapool-threads")?;
+
+        for geometry in [
+            Geometry::new::<8, 8, 0>(),
+            Geometry::new::<64, 64, 0>(),
+            Geometry::new::<4096, 4096, 0>(),
+        ] {
+            let pool = new_pool(&device, geometry)?;
+
+            in_threads(|thread| churn(&pool, thread))?;
+            assert!(holds(&pool, 0));
+            // Free blocks are found again: no more pages than all threads together could fill, but
+            // for one that each CPU works on, and one that each thread may have added in a race.
+            let most = (THREADS as usize * MOST).div_ceil(geometry.blocks_per_page() as usize);
+            let slack = (nr_cpu_ids() + THREADS) as usize;
+            assert!(pool.statistics().pages as usize <= most + slack);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn from_one_to_another() -> Result {
+        let device = TestDevice::new(c"dmapool-hand-over")?;
+        let pool = new_pool(&device, Geometry::new::<64, 64, 0>())?;
+        let mailbox = KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?;
+        let produced = Atomic::new(0u32);
+
+        in_threads(|thread| hand_over(&pool, thread, &mailbox, &produced))?;
+        assert!(mailbox.lock().iter().all(Stamped::is_intact));
+        mailbox.lock().clear();
+        assert!(holds(&pool, 0));
+        Ok(())
+    }
+
+    /// Threads that all start on an empty pool, so that they grow it at the same time.
+    #[test]
+    fn growing_at_once() -> Result {
+        let device = TestDevice::new(c"dmapool-grow-at-once")?;
+
+        for _ in 0..50 {
+            let pool = new_pool(&device, Geometry::new::<2048, 2048, 0>())?;
+
+            in_threads(|thread| {
+                let mut held = KVec::with_capacity(300, GFP_KERNEL)?;
+
+                for i in 0..300 {
+                    let stamp = u64::from(thread) << 32 | i;
+                    held.push(Stamped::new(pool.alloc(GFP_KERNEL)?, stamp), GFP_KERNEL)?;
+                }
+                ensure!(held.iter().all(Stamped::is_intact));
+                Ok(())
+            })?;
+            assert!(holds(&pool, 0));
+        }
+        Ok(())
+    }
+}
