@@ -10,20 +10,21 @@ kunit := kunit-uml-debug kunit-uml
 scenarios := $(notdir $(wildcard $(here)scenarios/*))
 checks := $(notdir $(wildcard $(here)tests/*))
 
-.PHONY: list $(kunit) $(scenarios) $(checks) build-stock build-uml \
-	build-uml-debug build-consumer
+builds := build-stock build-uml build-uml-debug
+
+.PHONY: list $(builds) build-consumer $(kunit) $(scenarios) $(checks)
 
 # Longest first: two run at a time.
 list:
 	@printf '%s\n' $(kunit) $(scenarios) $(checks)
 
-build-%:
+$(builds): build-%:
 	$(run) --build $@ $(here)build $*
 
 build-consumer: build-stock
 	$(run) --build $@ $(here)build-consumer
 
-kunit-%: build-%
+$(kunit): kunit-%: build-%
 	$(run) $@ $(here)kunit $*
 
 $(scenarios): build-stock
