@@ -36,7 +36,8 @@
 //! }
 //!
 //! fn probe(dev: &Device<Bound>) -> Result {
-//!     let pool = Pool::new_managed(dev, c"descriptors", Geometry::of::<Descriptor>())?;
+//!     let geometry = Geometry::of::<Descriptor>();
+//!     let pool = Pool::<Descriptor>::new_managed(dev, c"descriptors", geometry)?;
 //!     let descriptor = pool.zalloc(GFP_KERNEL)?;
 //!
 //!     io_write!(descriptor, .len, 4096);

@@ -46,8 +46,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `raw` is a pool in a [`KBox`] that a devres action of its device, [`destroy`], owns. `T` fits
-/// its blocks. The action has not run, and will not before `'bound` ends unless through this value.
+/// `raw` is a pool in a [`KBox`] that a devres action of its device owns. `T` fits its blocks. The
+/// action has not run, and will not before `'bound` ends unless through this value.
 ///
 /// # Examples
 ///
