@@ -11,9 +11,17 @@
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
-    Relaxed,
+    AtomicType,
     Release, //
 };
+
+/// Reads `atomic` as C's `READ_ONCE()` does: what `load(Relaxed)` means, without the call of a C
+/// helper that it is.
+#[inline(always)]
+pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
+    // SAFETY: The pointer is valid and aligned. A volatile read is atomic, as for `READ_ONCE()`.
+    unsafe { atomic.as_ptr().read_volatile() }
+}
 
 /// Bits in a [`Word`].
 pub(crate) const WORD_BITS: u32 = u64::BITS;
@@ -37,7 +45,7 @@ impl Word {
     /// value is only a guess that the exchange confirms.
     #[inline]
     pub(crate) fn take(&self) -> Option<u32> {
-        let mut bits = self.0.load(Relaxed);
+        let mut bits = read_once(&self.0);
 
         while bits != 0 {
             match self.0.cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire) {
@@ -46,6 +54,21 @@ impl Word {
             }
         }
         None
+    }
+
+    /// Takes the lowest set bit, if there is one and nobody else changes the word just now.
+    ///
+    /// Acquire: as [`Word::take`].
+    #[inline(always)]
+    pub(crate) fn try_take(&self) -> Option<u32> {
+        let bits = read_once(&self.0);
+
+        (bits != 0
+            && self
+                .0
+                .cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire)
+                .is_ok())
+        .then(|| bits.trailing_zeros())
     }
 
     /// Gives back `bit`, which the caller took. Returns whether no bit was set before.
@@ -67,7 +90,7 @@ impl Word {
     /// from this very operation or from one that follows it in the word's modification order.
     pub(crate) fn set(&self, bit: u32) -> bool {
         let mask = 1u64.wrapping_shl(bit);
-        let mut bits = self.0.load(Relaxed);
+        let mut bits = read_once(&self.0);
 
         while let Err(now) = self.0.cmpxchg(bits, bits | mask, Release) {
             bits = now;
@@ -81,7 +104,7 @@ impl Word {
     /// for, and set it again if there is something.
     pub(crate) fn clear(&self, bit: u32) {
         let mask = 1u64.wrapping_shl(bit);
-        let mut bits = self.0.load(Relaxed);
+        let mut bits = read_once(&self.0);
 
         while let Err(now) = self.0.cmpxchg(bits, bits & !mask, Acquire) {
             bits = now;
@@ -108,7 +131,7 @@ impl Word {
     ///
     /// Relaxed: those who need an order have it from the operation before.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.load(Relaxed) == 0
+        read_once(&self.0) == 0
     }
 
     /// How many bits are set; a snapshot.
@@ -120,6 +143,6 @@ impl Word {
 
     /// Whether `bit` is set; a snapshot.
     pub(crate) fn contains(&self, bit: u32) -> bool {
-        self.0.load(Relaxed) & 1u64.wrapping_shl(bit) != 0
+        read_once(&self.0) & 1u64.wrapping_shl(bit) != 0
     }
 }

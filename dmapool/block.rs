@@ -3,6 +3,7 @@
 //! A block: one piece of DMA memory, its two addresses, and the duty to give it back.
 
 use crate::{
+    geometry::Place,
     page::Page,
     payload::Payload,
     table::{
@@ -33,11 +34,10 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Block `index` of `page` is taken, and begins `offset` bytes into the page.
+/// The block of `page` at `place` is taken.
 pub(crate) struct Taken<'pool> {
     pub(crate) page: Page<'pool>,
-    pub(crate) index: u32,
-    pub(crate) offset: u32,
+    pub(crate) place: Place,
 }
 
 impl<'pool> Taken<'pool> {
@@ -52,14 +52,16 @@ impl<'pool> Taken<'pool> {
     #[inline]
     fn as_ptr(&self) -> *mut u8 {
         // CAST: An offset fits a `usize`.
-        let offset = self.offset as usize;
+        let offset = self.place.offset() as usize;
 
         self.memory().as_mut_ptr().cast::<u8>().wrapping_add(offset)
     }
 
     #[inline]
     fn dma_address(&self) -> DmaAddress {
-        self.memory().dma_address().wrapping_add(self.offset.into())
+        self.memory()
+            .dma_address()
+            .wrapping_add(self.place.offset().into())
     }
 
     /// In bytes.
@@ -88,7 +90,7 @@ impl<'pool> Taken<'pool> {
         }
         // SAFETY: By the type invariants the block is taken, and by the requirements of this
         // function it is not used again.
-        if unsafe { self.page.give(self.index) } {
+        if unsafe { self.page.give(self.place.index()) } {
             Table::announce(self.page, Kind::Free);
         }
     }
@@ -264,7 +266,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
 
         RawBlock {
             page: block.taken.page.number(),
-            index: block.taken.index,
+            index: block.taken.place.index(),
         }
     }
 }

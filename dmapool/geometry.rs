@@ -46,7 +46,7 @@ pub struct Geometry {
     page_size: u32,
     /// Blocks between two multiples of the boundary.
     per_segment: NonZeroU32,
-    /// Bytes left over before each multiple of the boundary.
+    /// Bytes left over before each multiple of the boundary; 0 if there is one segment only.
     gap: u32,
     blocks: u32,
 }
@@ -239,7 +239,7 @@ impl Geometry {
             align,
             page_size: page_size as u32,
             per_segment,
-            gap: gap as u32,
+            gap: if segments == 1 { 0 } else { gap as u32 },
             blocks: per_segment.get().wrapping_mul(segments as u32),
         })
     }
@@ -321,19 +321,43 @@ impl Geometry {
         self.blocks
     }
 
-    /// Where block `index` of a page begins, in bytes from the page's beginning.
+    /// Where block `index` of a page lies.
     ///
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]
-    pub(crate) fn offset(&self, index: u32) -> u32 {
-        let offset = index.wrapping_mul(self.size.get());
+    pub(crate) fn place(&self, index: u32) -> Place {
+        let mut offset = index.wrapping_mul(self.size.get());
 
         // Most pools leave nothing over, or have a single segment a page: no division then.
-        if self.gap == 0 || self.per_segment.get() == self.blocks {
-            offset
-        } else {
+        if self.gap != 0 {
             let gaps = index / self.per_segment;
-            offset.wrapping_add(gaps.wrapping_mul(self.gap))
+            offset = offset.wrapping_add(gaps.wrapping_mul(self.gap));
         }
+        Place::new(index, offset)
+    }
+}
+
+/// The place of a block in its page: its index, and its distance from the beginning in bytes.
+///
+/// Both in one integer, so that a block is two registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(u64);
+
+impl Place {
+    #[inline]
+    fn new(index: u32, offset: u32) -> Self {
+        Self(u64::from(index) << u32::BITS | u64::from(offset))
+    }
+
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        // CAST: The upper half fits.
+        (self.0 >> u32::BITS) as u32
+    }
+
+    #[inline]
+    pub(crate) fn offset(self) -> u32 {
+        // CAST: The lower half is what is meant.
+        self.0 as u32
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::{
     bitmap::{
+        read_once,
         Word,
         WORD_BITS, //
     },
@@ -29,7 +30,11 @@ use kernel::{
         NumaNode, //
     },
     dma::Coherent,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// The record of a page. Its bitmap of free blocks follows it in memory.
@@ -48,6 +53,8 @@ pub(crate) struct Record {
     leaf: Option<NonNull<Node>>,
     number: u32,
     words: u32,
+    /// The word that a block was last taken from, where there are probably more.
+    hint: Atomic<u32>,
     size: u32,
     zero_on_free: bool,
 }
@@ -106,6 +113,7 @@ impl<'pool> Page<'pool> {
                 leaf: None,
                 number: 0,
                 words,
+                hint: Atomic::new(0),
                 // CAST: By the invariants of `Geometry` a size is below 2^31.
                 size: geometry.size() as u32,
                 zero_on_free,
@@ -217,16 +225,24 @@ impl<'pool> Page<'pool> {
         self.record().zero_on_free
     }
 
-    /// Takes a free block, and returns its index. `None` if there is none.
-    #[inline]
-    pub(crate) fn take(self) -> Option<u32> {
-        let mut base = 0u32;
+    /// Takes a free block of the word that a block was last taken from, and returns its index.
+    ///
+    /// `None` if there is none, or if another thread was faster.
+    #[inline(always)]
+    pub(crate) fn try_take(self) -> Option<u32> {
+        let hint = read_once(&self.record().hint);
+        let bit = self.words().get(hint as usize)?.try_take()?;
 
-        for word in self.words() {
+        Some(hint.wrapping_mul(WORD_BITS) | bit)
+    }
+
+    /// Takes a free block, and returns its index. `None` if there is none.
+    pub(crate) fn take(self) -> Option<u32> {
+        for (word, number) in self.words().iter().zip(0u32..) {
             if let Some(bit) = word.take() {
-                return Some(base.wrapping_add(bit));
+                self.record().hint.store(number, Relaxed);
+                return Some(number.wrapping_mul(WORD_BITS) | bit);
             }
-            base = base.wrapping_add(WORD_BITS);
         }
         None
     }

@@ -7,6 +7,7 @@
 //! sleep if the caller's flags say so, happens with nothing held.
 
 use crate::{
+    bitmap::read_once,
     block::Taken,
     geometry::Geometry,
     page::{
@@ -44,7 +45,6 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::atomic::{
-        Acquire,
         Atomic,
         Full,
         Relaxed, //
@@ -88,11 +88,12 @@ pub(crate) fn pages_held() -> usize {
 struct Current(Atomic<*mut Record>);
 
 impl Current {
-    /// Acquire: pairs with [`Current::set`], so that the page's record is seen initialized.
+    /// The loads of the record depend on the address that is loaded here, and so come after it, as
+    /// with C's `rcu_dereference()`: they see the record that [`Current::set`] releases.
     #[inline]
     fn page(&self) -> Option<Page<'_>> {
         // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
-        NonNull::new(self.0.load(Acquire)).map(|record| unsafe { Page::from_raw(record) })
+        NonNull::new(read_once(&self.0)).map(|record| unsafe { Page::from_raw(record) })
     }
 
     /// Makes `page` the current one, and announces its predecessor if that still has something.
@@ -166,6 +167,7 @@ impl<'bound> RawPool<'bound> {
     }
 
     /// See [`crate::Pool::alloc`].
+    #[inline]
     pub(crate) fn alloc(&self, flags: Flags) -> Result<Taken<'_>> {
         // What C's `might_alloc()` checks. Without this, misuse would show only when growing.
         #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
@@ -173,28 +175,52 @@ impl<'bound> RawPool<'bound> {
             kernel::task::might_sleep();
         }
 
-        // CAST: The number of a CPU fits a `usize`.
-        let current = self.current.get(CpuId::current().as_u32() as usize);
-        let taken = match current.and_then(Current::page).and_then(|p| self.take(p)) {
+        let taken = match self.alloc_here() {
             Some(taken) => taken,
-            None => self.alloc_elsewhere(current, flags)?,
+            None => self.alloc_elsewhere(flags)?,
         };
-
         if self.zero_on_alloc || flags.contains(__GFP_ZERO) {
             taken.zero();
         }
         Ok(taken)
     }
 
-    /// Allocates a block when the CPU's current page has none.
+    /// What this CPU works on.
+    #[inline]
+    fn current(&self) -> Option<&Current> {
+        // CAST: The number of a CPU fits a `usize`.
+        #[cfg(CONFIG_SMP)]
+        let cpu = CpuId::current().as_u32() as usize;
+        #[cfg(not(CONFIG_SMP))]
+        let cpu = 0;
+
+        self.current.get(cpu)
+    }
+
+    /// Takes a block of the CPU's current page.
+    ///
+    /// Not generic, and not inlined, so that what drivers call is small.
+    #[inline(never)]
+    fn alloc_here(&self) -> Option<Taken<'_>> {
+        let page = self.current()?.page()?;
+        let place = self.geometry.place(page.try_take()?);
+
+        // INVARIANT: `try_take` returns a block that nobody else has.
+        Some(Taken { page, place })
+    }
+
+    /// Allocates a block when that is not to be had so easily.
     #[cold]
     #[inline(never)]
-    fn alloc_elsewhere<'a>(
-        &'a self,
-        current: Option<&'a Current>,
-        flags: Flags,
-    ) -> Result<Taken<'a>> {
-        if let Some(taken) = self.search(current).or_else(|| self.steal()) {
+    fn alloc_elsewhere(&self, flags: Flags) -> Result<Taken<'_>> {
+        let current = self.current();
+        let page = current.and_then(Current::page);
+
+        if let Some(taken) = page
+            .and_then(|page| self.take(page))
+            .or_else(|| self.search(current))
+            .or_else(|| self.steal())
+        {
             return Ok(taken);
         }
 
@@ -209,13 +235,11 @@ impl<'bound> RawPool<'bound> {
     }
 
     /// Takes a block of `page`, if that has a free one.
-    #[inline]
     fn take<'pool>(&self, page: Page<'pool>) -> Option<Taken<'pool>> {
         // INVARIANT: `take` returns a block that nobody else has.
         page.take().map(|index| Taken {
             page,
-            index,
-            offset: self.geometry.offset(index),
+            place: self.geometry.place(index),
         })
     }
 
@@ -275,8 +299,7 @@ impl<'bound> RawPool<'bound> {
         // INVARIANT: `fill` leaves the first block to its caller.
         Ok(Taken {
             page,
-            index: 0,
-            offset: 0,
+            place: self.geometry.place(0),
         })
     }
 
@@ -303,8 +326,7 @@ impl<'bound> RawPool<'bound> {
         // INVARIANT: Checked here; that it is the caller's, the caller vouches for.
         page.is_taken(index, &self.geometry).then(|| Taken {
             page,
-            index,
-            offset: self.geometry.offset(index),
+            place: self.geometry.place(index),
         })
     }
 
