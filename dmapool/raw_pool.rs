@@ -188,11 +188,12 @@ impl<'bound> RawPool<'bound> {
     /// What this CPU works on.
     #[inline]
     fn current(&self) -> Option<&Current> {
-        // CAST: The number of a CPU fits a `usize`.
-        #[cfg(CONFIG_SMP)]
-        let cpu = CpuId::current().as_u32() as usize;
-        #[cfg(not(CONFIG_SMP))]
-        let cpu = 0;
+        let cpu = if cfg!(CONFIG_SMP) {
+            // CAST: The number of a CPU fits a `usize`.
+            CpuId::current().as_u32() as usize
+        } else {
+            0
+        };
 
         self.current.get(cpu)
     }
