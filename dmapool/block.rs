@@ -84,7 +84,7 @@ impl<'pool> Taken<'pool> {
     ///
     /// The block must not be used after this.
     #[inline]
-    unsafe fn give(&self) {
+    pub(crate) unsafe fn give(&self) {
         if self.page.zero_on_free() {
             self.zero();
         }

@@ -85,7 +85,7 @@ pub(crate) fn pages_held() -> usize {
 ///
 /// Null, or a page of the pool that this belongs to.
 #[repr(align(64))]
-struct Current(Atomic<*mut Record>);
+pub(crate) struct Current(Atomic<*mut Record>);
 
 impl Current {
     /// The loads of the record depend on the address that is loaded here, and so come after it, as
@@ -187,7 +187,7 @@ impl<'bound> RawPool<'bound> {
 
     /// What this CPU works on.
     #[inline]
-    fn current(&self) -> Option<&Current> {
+    pub(crate) fn current(&self) -> Option<&Current> {
         let cpu = if cfg!(CONFIG_SMP) {
             // CAST: The number of a CPU fits a `usize`.
             CpuId::current().as_u32() as usize
@@ -279,7 +279,7 @@ impl<'bound> RawPool<'bound> {
     }
 
     /// Adds a page to the pool, and takes the first block of it.
-    fn grow(&self, current: Option<&Current>, flags: Flags) -> Result<Taken<'_>> {
+    pub(crate) fn grow(&self, current: Option<&Current>, flags: Flags) -> Result<Taken<'_>> {
         // The record goes into the table first: DMA memory could not be given back here, with
         // interrupts disabled maybe, if that failed.
         let page = self.vacant_page(flags)?;
@@ -329,6 +329,12 @@ impl<'bound> RawPool<'bound> {
             page,
             place: self.geometry.place(index),
         })
+    }
+
+    /// How many page records there are, with or without memory.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn records(&self) -> u32 {
+        self.table.len()
     }
 
     /// See [`crate::Pool::statistics`].

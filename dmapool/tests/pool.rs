@@ -4,7 +4,10 @@
 
 use super::support::*;
 use crate::{
-    raw_pool::pages_held,
+    raw_pool::{
+        pages_held,
+        RawPool, //
+    },
     Geometry,
     Pool,
     RawBlock, //
@@ -125,6 +128,48 @@ mod suite {
         assert_eq!(pool.statistics().pages, before.pages + 1);
         assert!(all_intact(&blocks));
         drop((block, more));
+        Ok(())
+    }
+
+    /// A record for which no memory was to be had is used by the next growth.
+    #[test]
+    fn failed_growth_leaves_one_record() -> Result {
+        let device = TestDevice::new(c"dmapool-vacant")?;
+        let pool = RawPool::new(device.bound(), c"vacant", GEOMETRY, NumaNode::NO_NODE)?;
+
+        for _ in 0..10 {
+            let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
+
+            assert_eq!(result, Err(ENOMEM));
+            assert_eq!(pool.records(), 1);
+        }
+        // `Taken` does not give back what it took.
+        let taken = pool.alloc(GFP_KERNEL)?;
+        assert_eq!(pool.records(), 1);
+        // SAFETY: The block is not used any more.
+        unsafe { taken.give() };
+        Ok(())
+    }
+
+    /// What threads that grow at the same time do: each adds a page, and all but the last one's
+    /// are no longer current, with blocks left.
+    #[test]
+    fn racing_growth_loses_nothing() -> Result {
+        let device = TestDevice::new(c"dmapool-race")?;
+        let pool = RawPool::new(device.bound(), c"race", GEOMETRY, NumaNode::NO_NODE)?;
+        let mut held = KVec::new();
+
+        for _ in 0..5 {
+            held.push(pool.grow(pool.current(), GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        while held.len() < 5 * GEOMETRY.blocks_per_page() as usize {
+            held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        assert_eq!(pool.statistics().pages, 5);
+        for taken in held {
+            // SAFETY: The block is not used any more.
+            unsafe { taken.give() };
+        }
         Ok(())
     }
 
