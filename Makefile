@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo test setup setup-refresh \
-	clean-cache help
+	clean-cache rustdoc help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -32,6 +32,11 @@ test:
 test-%:
 	@scripts/test $*
 
+rustdoc:
+	@scripts/setup demo
+	@scripts/build stock
+	@scripts/enter scripts/tests/rustdoc
+
 setup:
 	@scripts/setup test
 
@@ -52,6 +57,7 @@ help:
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'
+	@echo '  make rustdoc          the documentation of the crate'
 	@echo
 	@echo 'What the two do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
