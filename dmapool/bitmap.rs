@@ -26,6 +26,28 @@ pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
 /// Bits in a [`Word`].
 pub(crate) const WORD_BITS: u32 = u64::BITS;
 
+/// The numbers of the bits that are set, lowest first.
+pub(crate) struct Bits(u64);
+
+impl Iterator for Bits {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        let bits = self.0;
+
+        self.0 = bits & bits.wrapping_sub(1);
+        (bits != 0).then(|| bits.trailing_zeros())
+    }
+}
+
+/// The `count` lowest bits; all if that is more than there are.
+pub(crate) fn lowest(count: u32) -> u64 {
+    u64::MAX
+        .checked_shr(WORD_BITS.saturating_sub(count))
+        .unwrap_or(0)
+}
+
 /// 64 bits, each of which can be taken by one thread and given back by another.
 #[repr(transparent)]
 pub(crate) struct Word(Atomic<u64>);
@@ -69,6 +91,44 @@ impl Word {
                 .cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire)
                 .is_ok())
         .then(|| bits.trailing_zeros())
+    }
+
+    /// Takes up to `most` set bits, the lowest ones, and returns them as a mask. Empty if no bit is
+    /// set.
+    ///
+    /// Acquire: as [`Word::take`].
+    pub(crate) fn take_many(&self, most: usize) -> Bits {
+        let mut bits = read_once(&self.0);
+
+        while bits != 0 {
+            let mut left = bits;
+            if most >= bits.count_ones() as usize {
+                left = 0;
+            } else {
+                for _ in 0..most {
+                    left &= left.wrapping_sub(1);
+                }
+            }
+            match self.0.cmpxchg(bits, left, Acquire) {
+                Ok(_) => return Bits(bits & !left),
+                Err(now) => bits = now,
+            }
+        }
+        Bits(0)
+    }
+
+    /// Takes all of `bits` if they are what the word consists of. Returns whether it did.
+    ///
+    /// Acquire: as [`Word::take`], for each of the bits.
+    pub(crate) fn take_all(&self, bits: u64) -> bool {
+        self.0.cmpxchg(bits, 0, Acquire).is_ok()
+    }
+
+    /// Gives back all of `bits`, which the caller took.
+    ///
+    /// Release: as [`Word::give`].
+    pub(crate) fn give_all(&self, bits: u64) {
+        self.0.fetch_add(bits, Release);
     }
 
     /// Gives back `bit`, which the caller took. Returns whether no bit was set before.

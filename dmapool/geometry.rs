@@ -4,6 +4,7 @@
 //!
 //! Pure arithmetic: nothing here allocates, locks or touches a device.
 
+use crate::bitmap::WORD_BITS;
 use core::num::NonZeroU32;
 use kernel::{
     device::Device,
@@ -27,6 +28,8 @@ use kernel::{
 /// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
 /// - `blocks` is the number of blocks in a page, and the last of them ends within `page_size`.
+/// - Up to `1 << max_order` pages can lie end to end with their blocks where [`Geometry::place`]
+///   says; together they have at most 64 blocks if there is more than one.
 ///
 /// # Examples
 ///
@@ -49,7 +52,11 @@ pub struct Geometry {
     /// Bytes left over before each multiple of the boundary; 0 if there is one segment only.
     gap: u32,
     blocks: u32,
+    max_order: u32,
 }
+
+/// The most bytes that a pool gets from the system at once, if a block is not larger.
+const MAX_RUN: usize = 64 << 10;
 
 /// Why a geometry was refused. Converts to [`EINVAL`].
 ///
@@ -232,6 +239,34 @@ impl Geometry {
             return Err(InvalidGeometry::Size(size));
         };
 
+        let blocks = per_segment.get().wrapping_mul(segments as u32);
+        // Pages may be joined if nothing is left over at their end, or if that is a gap as before
+        // any other multiple of the boundary; and if no block of a joined page crosses one.
+        let joins = page_size.is_power_of_two() && (gap == 0 || segments != 1);
+        let max_order = if joins {
+            let by_size = match MAX_RUN.checked_div(page_size) {
+                Some(pages) => pages,
+                None => 0,
+            };
+            let by_blocks = match WORD_BITS.checked_div(blocks) {
+                Some(pages) => pages,
+                None => 0,
+            };
+            // CAST: At most `MAX_RUN`.
+            let pages = if by_blocks < by_size as u32 {
+                by_blocks
+            } else {
+                by_size as u32
+            };
+
+            match pages.checked_ilog2() {
+                Some(order) => order,
+                None => 0,
+            }
+        } else {
+            0
+        };
+
         // INVARIANT: `size` was rounded up to `align` and checked; blocks lie `per_segment` to a
         // segment of `boundary` bytes, `segments` of which make up the page.
         Ok(Self {
@@ -240,7 +275,8 @@ impl Geometry {
             page_size: page_size as u32,
             per_segment,
             gap: if segments == 1 { 0 } else { gap as u32 },
-            blocks: per_segment.get().wrapping_mul(segments as u32),
+            blocks,
+            max_order,
         })
     }
 
@@ -321,7 +357,12 @@ impl Geometry {
         self.blocks
     }
 
-    /// Where block `index` of a page lies.
+    /// The most pages that may be joined, as a power of two.
+    pub(crate) fn max_order(&self) -> u32 {
+        self.max_order
+    }
+
+    /// Where block `index` of a page, or of several that were joined, lies.
     ///
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]

@@ -9,6 +9,7 @@
 
 use crate::{
     bitmap::{
+        lowest,
         read_once,
         Word,
         WORD_BITS, //
@@ -41,23 +42,31 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// - The allocation that begins with this record holds `words` initialized [`Word`]s at
-///   [`BITMAP`] bytes from its beginning.
+/// - The allocation that begins with this record holds as many initialized [`Word`]s as a page of
+///   the pool has at most, at [`BITMAP`] bytes from its beginning.
 /// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
-///   is `Some`, of `geometry.page_size()` bytes, and nobody writes to `memory`. The bit's number
-///   is below `geometry.blocks_per_page()`.
+///   is `Some`, and nobody writes to `memory` or `blocks`. The bit's number is below `blocks`, and
+///   `memory` holds that many blocks.
 /// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
 #[repr(C)]
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
     number: u32,
-    words: u32,
     /// The word that a block was last taken from, where there are probably more.
     hint: Atomic<u32>,
+    /// Blocks of the page, 0 if it has no memory.
+    blocks: Atomic<u32>,
+    /// Bytes in a block, and [`ZERO_ON_FREE`].
     size: u32,
-    zero_on_free: bool,
 }
+
+/// The bit of [`Record::size`] that says whether blocks are zeroed when they are freed. A size is
+/// at most `i32::MAX`.
+const ZERO_ON_FREE: u32 = 1 << 31;
+
+// With a bitmap of four words, for blocks of 16 bytes, 96 bytes: a size that slab caches have.
+static_assert!(size_of::<Record>() == 64);
 
 /// Where the bitmap begins, in bytes from the beginning of the record.
 const BITMAP: usize = size_of::<Record>().next_multiple_of(align_of::<Word>());
@@ -78,7 +87,9 @@ unsafe impl Send for Page<'_> {}
 unsafe impl Sync for Page<'_> {}
 
 impl Record {
-    fn layout(words: u32) -> Result<Layout> {
+    fn layout(geometry: &Geometry) -> Result<Layout> {
+        // More than one page is only joined if one word is enough for all their blocks.
+        let words = geometry.blocks_per_page().div_ceil(WORD_BITS);
         // CAST: `usize` has at least 32 bits on every architecture that runs Rust.
         let bitmap = Layout::array::<Word>(words as usize).map_err(|_| EOVERFLOW)?;
         let (layout, offset) = Layout::new::<Self>()
@@ -102,43 +113,39 @@ impl<'pool> Page<'pool> {
         flags: Flags,
         node: NumaNode,
     ) -> Result<Self> {
-        let words = geometry.blocks_per_page().div_ceil(WORD_BITS);
-        let memory = Kmalloc::alloc(Record::layout(words)?, flags, node)?;
-        let record = memory.cast::<Record>();
+        let layout = Record::layout(geometry)?;
+        let record = Kmalloc::alloc(layout, flags, node)?.cast::<Record>();
+        let zero_on_free = if zero_on_free { ZERO_ON_FREE } else { 0 };
 
         // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
+        // All bytes zero are a valid bitmap, in which no block is free.
         unsafe {
+            record.cast::<u8>().write_bytes(0, layout.size());
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
                 number: 0,
-                words,
                 hint: Atomic::new(0),
+                blocks: Atomic::new(0),
                 // CAST: By the invariants of `Geometry` a size is below 2^31.
-                size: geometry.size() as u32,
-                zero_on_free,
+                size: geometry.size() as u32 | zero_on_free,
             })
         };
-        // INVARIANT: The record has just been written, the bitmap is written below.
-        let page = Self(record, PhantomData);
-        for word in 0..words {
-            // SAFETY: `word` is below `words`, for which the allocation has room.
-            unsafe { page.bitmap().add(word as usize).write(Word::new(0)) };
-        }
-        Ok(page)
+        // INVARIANT: The record and its bitmap have just been written.
+        Ok(Self(record, PhantomData))
     }
 
     /// Frees the record. If the page has memory, that is returned.
     ///
     /// # Safety
     ///
-    /// The caller must be the only one who has this page, in whatever form.
-    pub(crate) unsafe fn free(self) -> Option<Coherent<[u8]>> {
-        let words = self.record().words;
+    /// The caller must be the only one who has this page, in whatever form. `geometry` must be
+    /// that of its pool.
+    pub(crate) unsafe fn free(self, geometry: &Geometry) -> Option<Coherent<[u8]>> {
         // SAFETY: The caller has the record for itself, and it is not used after this.
         let record = unsafe { self.0.read() };
 
-        if let Ok(layout) = Record::layout(words) {
+        if let Ok(layout) = Record::layout(geometry) {
             // SAFETY: The allocation was made by `Kmalloc` in `Page::new` with this layout.
             unsafe { Kmalloc::free(self.0.cast(), layout) };
         }
@@ -170,18 +177,33 @@ impl<'pool> Page<'pool> {
         unsafe { self.0.as_ref() }
     }
 
+    /// How many blocks the page has; 0 if it has no memory.
     #[inline]
-    fn bitmap(self) -> NonNull<Word> {
-        // SAFETY: By the type invariants the bitmap lies in the same allocation.
-        unsafe { self.0.byte_add(BITMAP).cast() }
+    pub(crate) fn blocks(self) -> u32 {
+        read_once(&self.record().blocks)
     }
 
     /// The words of the bitmap, in the order of the blocks.
     #[inline]
     fn words(self) -> &'pool [Word] {
-        // SAFETY: By the invariants of `Record` that many words are initialized, and they live for
-        // `'pool`.
-        unsafe { core::slice::from_raw_parts(self.bitmap().as_ptr(), self.record().words as usize) }
+        // CAST: A number of words fits a `usize`.
+        let words = self.blocks().div_ceil(WORD_BITS) as usize;
+
+        // SAFETY: By the invariants of `Record` at least that many words are initialized, in the
+        // same allocation, and they live for `'pool`.
+        unsafe { core::slice::from_raw_parts(self.0.byte_add(BITMAP).cast().as_ptr(), words) }
+    }
+
+    /// The words, each with the bits that are set if `blocks` blocks are all free.
+    fn words_when_free(self, blocks: u32) -> impl Iterator<Item = (&'pool Word, u64)> {
+        let mut left = blocks;
+
+        self.words().iter().map(move |word| {
+            let bits = lowest(left);
+
+            left = left.saturating_sub(WORD_BITS);
+            (word, bits)
+        })
     }
 
     /// Places the page into a page table, as page `number`, which is in `leaf`.
@@ -216,13 +238,13 @@ impl<'pool> Page<'pool> {
     /// Bytes in a block.
     #[inline]
     pub(crate) fn block_size(self) -> u32 {
-        self.record().size
+        self.record().size & !ZERO_ON_FREE
     }
 
     /// Whether blocks are to be zeroed when they are freed.
     #[inline]
     pub(crate) fn zero_on_free(self) -> bool {
-        self.record().zero_on_free
+        self.record().size & ZERO_ON_FREE != 0
     }
 
     /// Takes a free block of the word that a block was last taken from, and returns its index.
@@ -238,13 +260,31 @@ impl<'pool> Page<'pool> {
 
     /// Takes a free block, and returns its index. `None` if there is none.
     pub(crate) fn take(self) -> Option<u32> {
-        for (word, number) in self.words().iter().zip(0u32..) {
+        let mut number = 0u32;
+
+        for word in self.words() {
             if let Some(bit) = word.take() {
                 self.record().hint.store(number, Relaxed);
                 return Some(number.wrapping_mul(WORD_BITS) | bit);
             }
+            number = number.wrapping_add(1);
         }
         None
+    }
+
+    /// Takes up to `most` free blocks, calls `f` with the index of each, and returns how many.
+    pub(crate) fn take_many(self, most: usize, mut f: impl FnMut(u32)) -> usize {
+        let mut first = 0u32;
+        let mut count = 0usize;
+
+        for word in self.words() {
+            for bit in word.take_many(most.saturating_sub(count)) {
+                f(first | bit);
+                count = count.wrapping_add(1);
+            }
+            first = first.wrapping_add(WORD_BITS);
+        }
+        count
     }
 
     /// Gives back the block `index`. Returns whether the page must be listed, because nobody may
@@ -274,39 +314,81 @@ impl<'pool> Page<'pool> {
     }
 
     /// Whether block `index` exists and is taken; a snapshot.
-    pub(crate) fn is_taken(self, index: u32, geometry: &Geometry) -> bool {
-        index < geometry.blocks_per_page()
+    pub(crate) fn is_taken(self, index: u32) -> bool {
+        index < self.blocks()
             && self
                 .words()
                 .get((index / WORD_BITS) as usize)
                 .is_some_and(|word| !word.contains(index % WORD_BITS))
     }
 
-    /// Gives memory to a page that has none, and makes all its blocks free but the first, which
-    /// the caller has then taken.
+    /// Gives memory to a page that has none, and makes all its blocks free but the first `taken`,
+    /// at most 64, which the caller has then taken.
     ///
     /// # Safety
     ///
     /// - The page must have no memory, and no other thread may be about to give it some.
-    /// - `memory` must have `geometry.page_size()` bytes, where `geometry` is that of the pool.
-    pub(crate) unsafe fn fill(self, memory: Coherent<[u8]>, geometry: &Geometry) {
+    /// - `memory` must be of `1 << order` pages of the pool's geometry, for which `order` is not
+    ///   too large.
+    pub(crate) unsafe fn fill(
+        self,
+        memory: Coherent<[u8]>,
+        geometry: &Geometry,
+        order: u32,
+        taken: u32,
+    ) {
         // SAFETY: There is no memory, so by the invariants of `Record` no bit is set nor taken,
         // and nobody reads `memory` without one.
         unsafe { *self.record().memory.get() = Some(memory) };
+        // Relaxed: who reads 0 finds no word to look at, which is harmless, and who looks at one
+        // does so by its own order.
+        let blocks = geometry.blocks_per_page().wrapping_shl(order);
+        self.record().blocks.store(blocks, Relaxed);
 
-        let mut left = geometry.blocks_per_page();
-        let mut taken = 1;
-        for word in self.words() {
-            let bits = u64::MAX
-                .checked_shr(WORD_BITS.saturating_sub(left))
-                .unwrap_or(0);
-
-            // INVARIANT: There is memory now. `fill` releases it to whoever takes a bit, and no
-            // bit is set beyond the number of blocks.
+        let mut taken = lowest(taken);
+        for (word, bits) in self.words_when_free(blocks) {
+            // INVARIANT: There is memory now. `Word::fill` releases it to whoever takes a bit.
             word.fill(bits & !taken);
             taken = 0;
-            left = left.saturating_sub(WORD_BITS);
         }
+    }
+
+    /// Whether the page has memory and all its blocks are free; a snapshot.
+    pub(crate) fn is_free(self) -> bool {
+        self.blocks() != 0 && self.count_free() == self.blocks()
+    }
+
+    /// Takes the memory away from a page if all its blocks are free.
+    ///
+    /// The page has then no block, and is the caller's to announce as vacant.
+    pub(crate) fn empty(self) -> Option<Coherent<[u8]>> {
+        let blocks = self.blocks();
+        if blocks == 0 {
+            return None;
+        }
+
+        // Someone may take a block at any time, so each word has to be taken as a whole.
+        let mut taken = 0usize;
+        for (word, bits) in self.words_when_free(blocks) {
+            if !word.take_all(bits) {
+                break;
+            }
+            taken = taken.wrapping_add(1);
+        }
+        // With a word in hand the number of blocks does not change. It may have done before, and
+        // then the free blocks of that word were not all that it has.
+        if taken != self.words().len() || self.blocks() != blocks {
+            for (word, bits) in self.words_when_free(blocks).take(taken) {
+                word.give_all(bits);
+            }
+            return None;
+        }
+        // SAFETY: All bits are taken, by this thread, so nobody else accesses `memory`.
+        let memory = unsafe { (*self.record().memory.get()).take() };
+
+        // INVARIANT: No bit is set or taken by anyone else, and this thread forgets those it took.
+        self.record().blocks.store(0, Relaxed);
+        memory
     }
 
     /// The page's memory.

@@ -62,6 +62,10 @@ pub(crate) struct RawPool<'bound> {
     table: Table,
     /// Pages that have memory.
     pages: Atomic<u32>,
+    /// The most blocks that were seen to be allocated at once.
+    high_water: Atomic<u64>,
+    /// Allocations that failed.
+    failures: Atomic<u64>,
     zero_on_alloc: bool,
     zero_on_free: bool,
 }
@@ -149,6 +153,8 @@ impl<'bound> RawPool<'bound> {
             current,
             table: Table::new(),
             pages: Atomic::new(0),
+            high_water: Atomic::new(0),
+            failures: Atomic::new(0),
             zero_on_alloc: zeroing::on_alloc(),
             zero_on_free: zeroing::on_free(),
         })
@@ -183,6 +189,77 @@ impl<'bound> RawPool<'bound> {
             taken.zero();
         }
         Ok(taken)
+    }
+
+    /// See [`crate::Pool::alloc_bulk`]. Calls `f` with each block, `count` times if this succeeds.
+    pub(crate) fn alloc_bulk<'pool>(
+        &'pool self,
+        count: usize,
+        flags: Flags,
+        mut f: impl FnMut(Taken<'pool>),
+    ) -> Result {
+        let mut left = count;
+
+        while left > 0 {
+            // One block in the usual way, which finds or makes a page to take more from.
+            let first = self.alloc(flags)?;
+            let page = first.page;
+
+            f(first);
+            left = left.wrapping_sub(1);
+            let more = page.take_many(left, |index| {
+                let taken = Taken {
+                    page,
+                    // INVARIANT: `take_many` returns blocks that nobody else has.
+                    place: self.geometry.place(index),
+                };
+
+                if self.zero_on_alloc || flags.contains(__GFP_ZERO) {
+                    taken.zero();
+                }
+                f(taken)
+            });
+            left = left.saturating_sub(more);
+        }
+        Ok(())
+    }
+
+    /// See [`crate::Pool::reserve`].
+    pub(crate) fn reserve(&self, count: usize, flags: Flags) -> Result {
+        while self.count_free() < count as u64 {
+            let page = self.add_page(flags, 0)?;
+
+            Table::announce(page, Kind::Free);
+        }
+        Ok(())
+    }
+
+    /// See [`crate::Pool::shrink`].
+    pub(crate) fn shrink(&self) -> usize {
+        let mut freed = 0usize;
+
+        for page in self.table.pages().filter(|page| page.is_free()) {
+            let Some(memory) = page.empty() else {
+                // While it could not be emptied after all, it may have looked empty to a search.
+                announce_free(page);
+                continue;
+            };
+            let pages = self.pages_in(&memory);
+
+            drop(memory);
+            // CAST: It was a `u32` when the pages were counted.
+            self.pages.fetch_sub(pages as u32, Relaxed);
+            PAGES_HELD.fetch_sub(pages, Relaxed);
+            freed = freed.wrapping_add(pages);
+            Table::announce(page, Kind::Vacant);
+        }
+        freed
+    }
+
+    fn count_free(&self) -> u64 {
+        self.table
+            .pages()
+            .fold(0, |sum, page| sum.wrapping_add(page.count_free().into()))
     }
 
     /// What this CPU works on.
@@ -231,7 +308,10 @@ impl<'bound> RawPool<'bound> {
             self.table
                 .pages()
                 .find_map(|page| self.take(page))
-                .ok_or(err)
+                .ok_or_else(|| {
+                    self.failures.add(1u64, Relaxed);
+                    err
+                })
         })
     }
 
@@ -280,28 +360,64 @@ impl<'bound> RawPool<'bound> {
 
     /// Adds a page to the pool, and takes the first block of it.
     pub(crate) fn grow(&self, current: Option<&Current>, flags: Flags) -> Result<Taken<'_>> {
-        // The record goes into the table first: DMA memory could not be given back here, with
-        // interrupts disabled maybe, if that failed.
-        let page = self.vacant_page(flags)?;
+        let before = self.capacity();
+        let page = self.add_page(flags, 1)?;
 
-        match Coherent::zeroed_slice(self.dev, self.geometry.page_size(), flags) {
-            // SAFETY: A vacant page has no memory, and nobody else was given this one.
-            Ok(memory) => unsafe { page.fill(memory, &self.geometry) },
-            Err(err) => {
-                Table::announce(page, Kind::Vacant);
-                return Err(err);
-            }
-        }
-        // Relaxed: nothing is inferred from the counts.
-        self.pages.add(1u32, Relaxed);
-        PAGES_HELD.add(1usize, Relaxed);
+        // A pool grows when all blocks are taken: the one time when the level is known for free.
+        self.note_level(before.wrapping_add(1));
         self.work_on(page, current);
-
-        // INVARIANT: `fill` leaves the first block to its caller.
+        // INVARIANT: `add_page` leaves the first block to its caller.
         Ok(Taken {
             page,
             place: self.geometry.place(0),
         })
+    }
+
+    /// Adds a page to the pool, the first `taken` blocks of which are the caller's. It is announced
+    /// as nothing.
+    fn add_page(&self, flags: Flags, taken: u32) -> Result<Page<'_>> {
+        // The record goes into the table first: DMA memory could not be given back here, with
+        // interrupts disabled maybe, if that failed.
+        let page = self.vacant_page(flags)?;
+        let (memory, order) = self.run_of_pages(flags).inspect_err(|_| {
+            Table::announce(page, Kind::Vacant);
+        })?;
+
+        // SAFETY: A vacant page has no memory, and nobody else was given this one.
+        unsafe { page.fill(memory, &self.geometry, order, taken) };
+        // Relaxed: nothing is inferred from the counts.
+        self.pages.add(1u32.wrapping_shl(order), Relaxed);
+        PAGES_HELD.add(1usize.wrapping_shl(order), Relaxed);
+        Ok(page)
+    }
+
+    /// Gets memory from the system: the larger the pool, the more at once, but not more than a
+    /// quarter of what it has; or else as little as possible. Returns how many pages, as a power of
+    /// two.
+    fn run_of_pages(&self, flags: Flags) -> Result<(Coherent<[u8]>, u32)> {
+        let size = self.geometry.page_size();
+        let order = (read_once(&self.pages) / 4)
+            .checked_ilog2()
+            .unwrap_or(0)
+            .min(self.geometry.max_order());
+
+        if order > 0 {
+            let size = size.wrapping_shl(order);
+
+            // Only if it is easy: not by reclaiming, and without a word if it fails.
+            if let Ok(memory) = Coherent::zeroed_slice(self.dev, size, GFP_NOWAIT | __GFP_NOWARN) {
+                return Ok((memory, order));
+            }
+        }
+        Coherent::zeroed_slice(self.dev, size, flags).map(|memory| (memory, 0))
+    }
+
+    /// How many pages this memory is.
+    fn pages_in(&self, memory: &Coherent<[u8]>) -> usize {
+        memory
+            .len()
+            .checked_div(self.geometry.page_size())
+            .unwrap_or(0)
     }
 
     /// A page in the table that has no memory, and that is given to nobody else.
@@ -314,7 +430,7 @@ impl<'bound> RawPool<'bound> {
         // SAFETY: The page is new, and stays if it is inserted.
         unsafe { self.table.insert(page, flags) }.inspect_err(|_| {
             // SAFETY: The table did not take the page, so nobody else has it.
-            drop(unsafe { page.free() });
+            drop(unsafe { page.free(&self.geometry) });
         })?;
         Ok(page)
     }
@@ -325,7 +441,7 @@ impl<'bound> RawPool<'bound> {
         let page = self.table.get(number)?;
 
         // INVARIANT: Checked here; that it is the caller's, the caller vouches for.
-        page.is_taken(index, &self.geometry).then(|| Taken {
+        page.is_taken(index).then(|| Taken {
             page,
             place: self.geometry.place(index),
         })
@@ -337,19 +453,35 @@ impl<'bound> RawPool<'bound> {
         self.table.len()
     }
 
+    fn capacity(&self) -> u64 {
+        u64::from(read_once(&self.pages)).wrapping_mul(self.geometry.blocks_per_page().into())
+    }
+
+    /// Raises the high-water mark to `live` blocks if it is lower, and returns it.
+    fn note_level(&self, live: u64) -> u64 {
+        let mut mark = read_once(&self.high_water);
+
+        while mark < live {
+            // Relaxed: nothing is inferred from the mark.
+            match self.high_water.cmpxchg(mark, live, Relaxed) {
+                Ok(_) => return live,
+                Err(now) => mark = now,
+            }
+        }
+        mark
+    }
+
     /// See [`crate::Pool::statistics`].
     pub(crate) fn statistics(&self) -> Statistics {
-        let pages = self.pages.load(Relaxed);
-        let capacity = u64::from(pages).wrapping_mul(self.geometry.blocks_per_page().into());
-        let free = self
-            .table
-            .pages()
-            .fold(0u64, |sum, page| sum.wrapping_add(page.count_free().into()));
+        let capacity = self.capacity();
+        let live = capacity.saturating_sub(self.count_free());
 
         Statistics {
-            pages,
+            pages: read_once(&self.pages),
             capacity,
-            live: capacity.saturating_sub(free),
+            live,
+            high_water: self.note_level(live),
+            failures: read_once(&self.failures),
         }
     }
 }
@@ -359,25 +491,24 @@ impl Drop for RawPool<'_> {
     /// these. Their memory stays for good, and with it a reference to the device.
     fn drop(&mut self) {
         let mut live = 0u64;
-        let mut kept = 0u32;
+        let mut kept = 0usize;
 
         for page in self.table.pages() {
-            let taken = self
-                .geometry
-                .blocks_per_page()
-                .saturating_sub(page.count_free());
+            let taken = page.blocks().saturating_sub(page.count_free());
             // SAFETY: `&mut self` means that no block borrows the pool, and that nobody allocates.
             // The table is not asked for this page again.
-            let Some(memory) = (unsafe { page.free() }) else {
+            let Some(memory) = (unsafe { page.free(&self.geometry) }) else {
                 continue;
             };
 
+            let pages = self.pages_in(&memory);
+
             if taken != 0 {
                 live = live.wrapping_add(taken.into());
-                kept = kept.wrapping_add(1);
+                kept = kept.wrapping_add(pages);
                 mem::forget(memory);
             } else {
-                PAGES_HELD.fetch_sub(1usize, Relaxed);
+                PAGES_HELD.fetch_sub(pages, Relaxed);
             }
         }
         if live != 0 {
@@ -419,4 +550,9 @@ pub struct Statistics {
     pub capacity: u64,
     /// Blocks that are allocated: held as [`crate::Block`], out as [`crate::RawBlock`], forgotten.
     pub live: u64,
+    /// The most blocks that were seen to be allocated at once: by this function, or when the pool
+    /// had to grow. The true mark is less than what the last growth added above that.
+    pub high_water: u64,
+    /// Allocations that failed.
+    pub failures: u64,
 }

@@ -54,7 +54,8 @@ fn run(pool: &Pool<'_>, operations: u64, seed: u64) -> Result {
             let needed = peak.div_ceil(pool.geometry().blocks_per_page() as usize);
 
             ensure!(now.live == held.len() as u64);
-            ensure!(now.pages as usize == needed);
+            // A pool may grow by a quarter more than it needs.
+            ensure!((needed..=needed + needed / 4).contains(&(now.pages as usize)));
         }
     }
     ensure!(held.iter().all(Stamped::is_intact));
