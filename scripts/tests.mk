@@ -4,7 +4,7 @@
 # scripts/scenarios or a new linter in scripts/tests is found by itself.
 
 here := $(dir $(lastword $(MAKEFILE_LIST)))
-run := @$(here)run-test
+run := @setpriv --pdeathsig KILL -- $(here)run-test
 
 kunit := kunit-uml-debug kunit-uml
 scenarios := $(notdir $(wildcard $(here)scenarios/*))
