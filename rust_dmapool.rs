@@ -56,6 +56,7 @@
 //! | `bitmap.rs` | one word of a bitmap and its atomic operations |
 //! | `page.rs` | a page's memory and the record that says which blocks are free |
 //! | `table.rs` | all pages, and how to find one with a free block |
+//! | `current.rs` | which page each CPU allocates from |
 //! | `block.rs`, `payload.rs` | the owner of a block, and what a block can hold |
 //! | `raw_pool.rs`, `zeroing.rs` | allocating, growing, destroying |
 //! | `pool.rs`, `managed.rs` | the public face, and the variant that devres destroys |
@@ -69,6 +70,8 @@ use kernel::prelude::*;
 mod bitmap;
 #[path = "dmapool/block.rs"]
 mod block;
+#[path = "dmapool/current.rs"]
+mod current;
 #[path = "dmapool/geometry.rs"]
 mod geometry;
 #[path = "dmapool/managed.rs"]

@@ -48,6 +48,14 @@ pub(crate) fn lowest(count: u32) -> u64 {
         .unwrap_or(0)
 }
 
+/// The lowest bit that is set in `bits` from bit `from` on.
+#[inline]
+fn first_from(bits: u64, from: u32) -> Option<u32> {
+    let bits = bits & u64::MAX.checked_shl(from).unwrap_or(0);
+
+    (bits != 0).then(|| bits.trailing_zeros())
+}
+
 /// 64 bits, each of which can be taken by one thread and given back by another.
 #[repr(transparent)]
 pub(crate) struct Word(Atomic<u64>);
@@ -59,23 +67,33 @@ impl Word {
     }
 
     /// Takes the lowest set bit. `None` if no bit is set.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<u32> {
+        self.take_from(0)
+    }
+
+    /// Takes the lowest set bit from bit `from` on. `None` if no such bit is set.
     ///
     /// Acquire: what the thread that gave the bit did before that ([`Word::give`], [`Word::set`],
     /// [`Word::fill`]) happens before what the caller does with it. Other threads may have taken
     /// or given other bits in between; those are read-modify-write operations too, so they
-    /// continue the release sequence and the pairing holds. The first load can be relaxed: its
+    /// continue the release sequence and the pairing holds. The first read can be relaxed: its
     /// value is only a guess that the exchange confirms.
     #[inline]
-    pub(crate) fn take(&self) -> Option<u32> {
+    pub(crate) fn take_from(&self, from: u32) -> Option<u32> {
         let mut bits = read_once(&self.0);
 
-        while bits != 0 {
-            match self.0.cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire) {
-                Ok(_) => return Some(bits.trailing_zeros()),
+        loop {
+            let bit = first_from(bits, from)?;
+
+            match self
+                .0
+                .cmpxchg(bits, bits & !1u64.wrapping_shl(bit), Acquire)
+            {
+                Ok(_) => return Some(bit),
                 Err(now) => bits = now,
             }
         }
-        None
     }
 
     /// Takes the lowest set bit, if there is one and nobody else changes the word just now.
@@ -178,13 +196,11 @@ impl Word {
         self.0.store(bits, Release);
     }
 
-    /// The lowest set bit, left as it is.
+    /// The lowest set bit from bit `from` on, left as it is.
     ///
     /// Acquire: what was done before the bit was set is visible to the caller.
-    pub(crate) fn first(&self) -> Option<u32> {
-        let bits = self.0.load(Acquire);
-
-        (bits != 0).then(|| bits.trailing_zeros())
+    pub(crate) fn first_from(&self, from: u32) -> Option<u32> {
+        first_from(self.0.load(Acquire), from)
     }
 
     /// Whether no bit is set.

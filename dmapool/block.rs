@@ -3,13 +3,10 @@
 //! A block: one piece of DMA memory, its two addresses, and the duty to give it back.
 
 use crate::{
+    current::first_freed,
     geometry::Place,
     page::Page,
-    payload::Payload,
-    table::{
-        Kind,
-        Table, //
-    },
+    payload::Payload, //
 };
 use core::{
     marker::PhantomData,
@@ -67,8 +64,7 @@ impl<'pool> Taken<'pool> {
     /// In bytes.
     #[inline]
     fn size(&self) -> usize {
-        // CAST: A size fits a `usize`.
-        self.page.block_size() as usize
+        self.page.block_size()
     }
 
     /// Fills the block with zeroes.
@@ -91,7 +87,7 @@ impl<'pool> Taken<'pool> {
         // SAFETY: By the type invariants the block is taken, and by the requirements of this
         // function it is not used again.
         if unsafe { self.page.give(self.place.index()) } {
-            Table::announce(self.page, Kind::Free);
+            first_freed(self.page);
         }
     }
 }

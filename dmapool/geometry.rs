@@ -27,7 +27,8 @@ use kernel::{
 /// - `page_size` is `size` rounded up to whole pages of the CPU.
 /// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
-/// - `blocks` is the number of blocks in a page, and the last of them ends within `page_size`.
+/// - `blocks` is the number of blocks in a page, at most [`MAX_BLOCKS`], and the last of them ends
+///   within `page_size`.
 /// - Up to `1 << max_order` pages can lie end to end with their blocks where [`Geometry::place`]
 ///   says; together they have at most 64 blocks if there is more than one.
 ///
@@ -57,6 +58,9 @@ pub struct Geometry {
 
 /// The most bytes that a pool gets from the system at once, if a block is not larger.
 const MAX_RUN: usize = 64 << 10;
+
+/// The most blocks in a page.
+const MAX_BLOCKS: u32 = i16::MAX as u32;
 
 /// Why a geometry was refused. Converts to [`EINVAL`].
 ///
@@ -239,7 +243,13 @@ impl Geometry {
             return Err(InvalidGeometry::Size(size));
         };
 
+        // Nobody has more 1-byte blocks in a page of 64 KiB than that: it keeps records small.
         let blocks = per_segment.get().wrapping_mul(segments as u32);
+        let blocks = if blocks > MAX_BLOCKS {
+            MAX_BLOCKS
+        } else {
+            blocks
+        };
         // Pages may be joined if nothing is left over at their end, or if that is a gap as before
         // any other multiple of the boundary; and if no block of a joined page crosses one.
         let joins = page_size.is_power_of_two() && (gap == 0 || segments != 1);

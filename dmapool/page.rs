@@ -52,21 +52,19 @@ use kernel::{
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
+    /// The page's number, and [`ZERO_ON_FREE`].
     number: u32,
     /// The word that a block was last taken from, where there are probably more.
-    hint: Atomic<u32>,
+    hint: Atomic<i16>,
     /// Blocks of the page, 0 if it has no memory.
-    blocks: Atomic<u32>,
-    /// Bytes in a block, and [`ZERO_ON_FREE`].
-    size: u32,
+    blocks: Atomic<i16>,
 }
 
-/// The bit of [`Record::size`] that says whether blocks are zeroed when they are freed. A size is
-/// at most `i32::MAX`.
+/// The bit of [`Record::number`] that says whether blocks are zeroed when they are freed.
 const ZERO_ON_FREE: u32 = 1 << 31;
 
-// With a bitmap of four words, for blocks of 16 bytes, 96 bytes: a size that slab caches have.
-static_assert!(size_of::<Record>() == 64);
+// With a bitmap of one word, a record is one cache line, and not part of another record's.
+static_assert!(size_of::<Record>() + size_of::<Word>() <= 64);
 
 /// Where the bitmap begins, in bytes from the beginning of the record.
 const BITMAP: usize = size_of::<Record>().next_multiple_of(align_of::<Word>());
@@ -124,11 +122,9 @@ impl<'pool> Page<'pool> {
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number: 0,
+                number: zero_on_free,
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
-                // CAST: By the invariants of `Geometry` a size is below 2^31.
-                size: geometry.size() as u32 | zero_on_free,
             })
         };
         // INVARIANT: The record and its bitmap have just been written.
@@ -180,7 +176,8 @@ impl<'pool> Page<'pool> {
     /// How many blocks the page has; 0 if it has no memory.
     #[inline]
     pub(crate) fn blocks(self) -> u32 {
-        read_once(&self.record().blocks)
+        // CAST: By the invariants of `Geometry` not negative.
+        read_once(&self.record().blocks) as u32
     }
 
     /// The words of the bitmap, in the order of the blocks.
@@ -217,7 +214,8 @@ impl<'pool> Page<'pool> {
         // SAFETY: By the requirements of this function nobody else accesses the record.
         unsafe {
             (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
-            (&raw mut (*record).number).write(number);
+            let zero_on_free = (*record).number & ZERO_ON_FREE;
+            (&raw mut (*record).number).write(number | zero_on_free);
         }
     }
 
@@ -232,19 +230,19 @@ impl<'pool> Page<'pool> {
 
     /// The page's number in the page table.
     pub(crate) fn number(self) -> u32 {
-        self.record().number
+        self.record().number & !ZERO_ON_FREE
     }
 
     /// Bytes in a block.
     #[inline]
-    pub(crate) fn block_size(self) -> u32 {
-        self.record().size & !ZERO_ON_FREE
+    pub(crate) fn block_size(self) -> usize {
+        self.leaf().map_or(0, Node::block_size)
     }
 
     /// Whether blocks are to be zeroed when they are freed.
     #[inline]
     pub(crate) fn zero_on_free(self) -> bool {
-        self.record().size & ZERO_ON_FREE != 0
+        self.record().number & ZERO_ON_FREE != 0
     }
 
     /// Takes a free block of the word that a block was last taken from, and returns its index.
@@ -252,7 +250,8 @@ impl<'pool> Page<'pool> {
     /// `None` if there is none, or if another thread was faster.
     #[inline(always)]
     pub(crate) fn try_take(self) -> Option<u32> {
-        let hint = read_once(&self.record().hint);
+        // CAST: The number of a word is not negative.
+        let hint = read_once(&self.record().hint) as u32;
         let bit = self.words().get(hint as usize)?.try_take()?;
 
         Some(hint.wrapping_mul(WORD_BITS) | bit)
@@ -264,7 +263,11 @@ impl<'pool> Page<'pool> {
 
         for word in self.words() {
             if let Some(bit) = word.take() {
-                self.record().hint.store(number, Relaxed);
+                // CAST: There are at most `i16::MAX` blocks.
+                let number_i16 = number as i16;
+                if read_once(&self.record().hint) != number_i16 {
+                    self.record().hint.store(number_i16, Relaxed);
+                }
                 return Some(number.wrapping_mul(WORD_BITS) | bit);
             }
             number = number.wrapping_add(1);
@@ -343,7 +346,8 @@ impl<'pool> Page<'pool> {
         // Relaxed: who reads 0 finds no word to look at, which is harmless, and who looks at one
         // does so by its own order.
         let blocks = geometry.blocks_per_page().wrapping_shl(order);
-        self.record().blocks.store(blocks, Relaxed);
+        // CAST: By the invariants of `Geometry` it fits.
+        self.record().blocks.store(blocks as i16, Relaxed);
 
         let mut taken = lowest(taken);
         for (word, bits) in self.words_when_free(blocks) {

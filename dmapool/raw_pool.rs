@@ -9,11 +9,14 @@
 use crate::{
     bitmap::read_once,
     block::Taken,
-    geometry::Geometry,
-    page::{
-        Page,
-        Record, //
+    current::{
+        announce_free,
+        here,
+        new_current_pages,
+        Current, //
     },
+    geometry::Geometry,
+    page::Page,
     table::{
         Kind,
         Table, //
@@ -22,20 +25,12 @@ use crate::{
 };
 use core::{
     iter,
-    mem,
-    ptr::{
-        null_mut,
-        NonNull, //
-    }, //
+    mem, //
 };
 use kernel::{
     alloc::{
         Flags,
         NumaNode, //
-    },
-    cpu::{
-        nr_cpu_ids,
-        CpuId, //
     },
     device::{
         Bound,
@@ -46,7 +41,6 @@ use kernel::{
     str::CString,
     sync::atomic::{
         Atomic,
-        Full,
         Relaxed, //
     },
 };
@@ -57,9 +51,8 @@ pub(crate) struct RawPool<'bound> {
     name: CString,
     geometry: Geometry,
     node: NumaNode,
-    /// For each CPU number, the page it allocates from.
-    current: Pin<KBox<[Current]>>,
     table: Table,
+    current: Pin<KBox<[Current]>>,
     /// Pages that have memory.
     pages: Atomic<u32>,
     /// The most blocks that were seen to be allocated at once.
@@ -80,55 +73,6 @@ pub(crate) fn pages_held() -> usize {
     PAGES_HELD.load(Relaxed)
 }
 
-/// The page from which a CPU allocates.
-///
-/// A hint that keeps CPUs out of each other's cache lines, not a right: any thread may allocate
-/// from any page. So it does not matter if a task migrates right after it has looked up its CPU.
-///
-/// # Invariants
-///
-/// Null, or a page of the pool that this belongs to.
-#[repr(align(64))]
-pub(crate) struct Current(Atomic<*mut Record>);
-
-impl Current {
-    /// The loads of the record depend on the address that is loaded here, and so come after it, as
-    /// with C's `rcu_dereference()`: they see the record that [`Current::set`] releases.
-    #[inline]
-    fn page(&self) -> Option<Page<'_>> {
-        // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
-        NonNull::new(read_once(&self.0)).map(|record| unsafe { Page::from_raw(record) })
-    }
-
-    /// Makes `page` the current one, and announces its predecessor if that still has something.
-    ///
-    /// No free block is out of sight for good: its page is announced, or is some CPU's current
-    /// page, or a thread is right here or in [`RawPool::search`] with it.
-    fn set(&self, page: Page<'_>) {
-        // INVARIANT: The caller got `page` from the same pool.
-        //
-        // Full: releases the new page to other CPUs, and acquires all that was done to the old one
-        // while it stood here. A block that is freed later, into a word that is empty now, is
-        // announced by who frees it.
-        let old = self.0.xchg(page.as_raw().as_ptr(), Full);
-
-        if old == page.as_raw().as_ptr() {
-            return;
-        }
-        if let Some(old) = NonNull::new(old) {
-            // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
-            announce_free(unsafe { Page::from_raw(old) });
-        }
-    }
-}
-
-/// Makes sure that the free blocks of a page that is no CPU's current one can be found.
-fn announce_free(page: Page<'_>) {
-    if page.has_free() {
-        Table::announce(page, Kind::Free);
-    }
-}
-
 impl<'bound> RawPool<'bound> {
     /// See [`crate::Pool::new`]. Process context; may sleep.
     pub(crate) fn new(
@@ -137,21 +81,16 @@ impl<'bound> RawPool<'bound> {
         geometry: Geometry,
         node: NumaNode,
     ) -> Result<Self> {
-        // CAST: The number of CPUs fits a `usize`.
-        // INVARIANT: No CPU has a page yet.
-        let current = KBox::pin_slice(
-            |_| Ok::<_, Error>(Current(Atomic::new(null_mut()))),
-            nr_cpu_ids() as usize,
-            GFP_KERNEL,
-        )?;
+        let current = new_current_pages()?;
 
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
             geometry,
             node,
+            // SAFETY: `current` lives in a box, for as long as the pool.
+            table: unsafe { Table::new(&current, &geometry) },
             current,
-            table: Table::new(),
             pages: Atomic::new(0),
             high_water: Atomic::new(0),
             failures: Atomic::new(0),
@@ -265,14 +204,7 @@ impl<'bound> RawPool<'bound> {
     /// What this CPU works on.
     #[inline]
     pub(crate) fn current(&self) -> Option<&Current> {
-        let cpu = if cfg!(CONFIG_SMP) {
-            // CAST: The number of a CPU fits a `usize`.
-            CpuId::current().as_u32() as usize
-        } else {
-            0
-        };
-
-        self.current.get(cpu)
+        here(&self.current)
     }
 
     /// Takes a block of the CPU's current page.
@@ -326,12 +258,8 @@ impl<'bound> RawPool<'bound> {
 
     /// Takes a block of an announced page, and makes that the current page.
     fn search<'a>(&'a self, current: Option<&'a Current>) -> Option<Taken<'a>> {
-        // First near the last page: other CPUs probably look elsewhere.
-        let near = current.and_then(Current::page).and_then(Page::leaf);
-        let found = || {
-            near.and_then(|leaf| leaf.find(Kind::Free))
-                .or_else(|| self.table.find(Kind::Free))
-        };
+        let last = current.and_then(Current::page);
+        let found = || self.table.find(Kind::Free, last);
 
         // A page that was announced can be empty by now.
         iter::from_fn(found).find_map(|page| {
@@ -422,7 +350,7 @@ impl<'bound> RawPool<'bound> {
 
     /// A page in the table that has no memory, and that is given to nobody else.
     fn vacant_page(&self, flags: Flags) -> Result<Page<'_>> {
-        if let Some(page) = self.table.find(Kind::Vacant) {
+        if let Some(page) = self.table.find(Kind::Vacant, None) {
             return Ok(page);
         }
 

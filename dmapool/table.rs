@@ -14,7 +14,12 @@
 //! clears it, looks again, and sets it again if it was wrong.
 
 use crate::{
-    bitmap::Word,
+    bitmap::{
+        read_once,
+        Word, //
+    },
+    current::Current,
+    geometry::Geometry,
     page::{
         Page,
         Record, //
@@ -53,6 +58,17 @@ pub(crate) enum Kind {
     Vacant,
 }
 
+/// What a page finds at its leaf, because it is the same for all pages of a pool.
+///
+/// # Invariants
+///
+/// `current` points to the pool's current pages, which outlive the table.
+#[derive(Clone, Copy)]
+struct Common {
+    current: NonNull<[Current]>,
+    block_size: usize,
+}
+
 /// A node of the page table.
 ///
 /// # Invariants
@@ -67,6 +83,7 @@ pub(crate) struct Node {
     parent: Option<NonNull<Node>>,
     slot: u32,
     height: u32,
+    common: Common,
     children: [Atomic<*mut c_void>; FANOUT as usize],
 }
 
@@ -76,7 +93,12 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Node {
-    fn new(parent: Option<(&Node, u32)>, height: u32, flags: Flags) -> Result<KBox<Self>> {
+    fn new(
+        common: Common,
+        parent: Option<(&Node, u32)>,
+        height: u32,
+        flags: Flags,
+    ) -> Result<KBox<Self>> {
         // INVARIANT: All children are null.
         Ok(KBox::new(
             Self {
@@ -85,10 +107,24 @@ impl Node {
                 parent: parent.map(|(node, _)| NonNull::from(node)),
                 slot: parent.map_or(0, |(_, slot)| slot),
                 height,
+                common,
                 children: array::from_fn(|_| Atomic::new(null_mut())),
             },
             flags,
         )?)
+    }
+
+    /// The pool's current pages.
+    #[inline]
+    pub(crate) fn current(&self) -> &[Current] {
+        // SAFETY: By the type invariants of `Common`.
+        unsafe { self.common.current.as_ref() }
+    }
+
+    /// Bytes in a block of the pool.
+    #[inline]
+    pub(crate) fn block_size(&self) -> usize {
+        self.common.block_size
     }
 
     #[inline]
@@ -108,9 +144,11 @@ impl Node {
 
     /// The child in `slot`, if there is one.
     ///
-    /// Acquire: pairs with [`Node::adopt`], so that who sees the child sees it initialized.
+    /// What is loaded through the pointer depends on its address, as with C's `rcu_dereference()`,
+    /// and so is seen as [`Node::adopt`] releases it.
+    #[inline]
     fn child(&self, slot: u32) -> Option<NonNull<c_void>> {
-        NonNull::new(self.children.get(slot as usize)?.load(Acquire))
+        NonNull::new(read_once(self.children.get(slot as usize)?))
     }
 
     fn child_page(&self, slot: u32) -> Option<Page<'_>> {
@@ -161,35 +199,30 @@ impl Node {
         }
     }
 
-    /// Finds a page of `kind` below this node or, failing that, elsewhere in the same tree, and
-    /// takes its announcement, so that no other search finds it.
-    pub(crate) fn find(&self, kind: Kind) -> Option<Page<'_>> {
-        let mut node = self;
+    /// Finds a page of `kind` below this node, in the slots from `from` on, and takes its
+    /// announcement, so that no other search finds it.
+    fn find_below(&self, kind: Kind, from: u32) -> Option<Page<'_>> {
+        let summary = self.summary(kind);
 
-        loop {
-            if node.height == 0 {
-                if let Some(slot) = node.summary(kind).take() {
-                    return node.child_page(slot);
-                }
-            } else if let Some(child) = node
-                .summary(kind)
-                .first()
-                .and_then(|slot| node.child_node(slot))
-            {
-                node = child;
-                continue;
-            }
-
-            // Nothing here. Tell the parent, but then look again: who announced something in the
-            // meantime may have found the parent's bit still set. `clear` acquires, so what was
-            // announced before it is seen now, and what comes later sets the bit itself.
-            let (parent, slot) = node.parent()?;
-            parent.summary(kind).clear(slot);
-            if !node.summary(kind).is_empty() {
-                parent.announce(kind, slot);
-            }
-            node = parent;
+        if self.height == 0 {
+            return self.child_page(summary.take_from(from)?);
         }
+        while let Some(slot) = summary.first_from(from) {
+            let child = self.child_node(slot)?;
+
+            // At most `TREES` levels deep.
+            if let Some(page) = child.find_below(kind, 0) {
+                return Some(page);
+            }
+            // The bit was stale. Clear it, but then look again: who announced something in the
+            // meantime may have found it still set. `clear` acquires, so what was announced before
+            // it is seen now, and what comes later sets the bit itself.
+            summary.clear(slot);
+            if !child.summary(kind).is_empty() {
+                self.announce(kind, slot);
+            }
+        }
+        None
     }
 }
 
@@ -202,7 +235,13 @@ impl Node {
 pub(crate) struct Table {
     trees: [Atomic<*mut Node>; TREES],
     len: Atomic<u32>,
+    common: Common,
 }
+
+// SAFETY: All that changes in a table is atomic, and `common` is as good as a shared reference.
+unsafe impl Send for Table {}
+// SAFETY: As above.
+unsafe impl Sync for Table {}
 
 /// Where page `number` stands: its tree, and its number in that tree.
 fn locate(number: u32) -> Option<(u32, u32)> {
@@ -227,11 +266,18 @@ fn slot_at(height: u32, number: u32) -> u32 {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        // INVARIANT: There is no tree and no page.
+    /// # Safety
+    ///
+    /// `current` must not move, and live as long as the table and its pages.
+    pub(crate) unsafe fn new(current: &[Current], geometry: &Geometry) -> Self {
+        // INVARIANT: There is no tree and no page. The caller vouches for `current`.
         Self {
             trees: array::from_fn(|_| Atomic::new(null_mut())),
             len: Atomic::new(0),
+            common: Common {
+                current: NonNull::from(current),
+                block_size: geometry.size(),
+            },
         }
     }
 
@@ -260,10 +306,35 @@ impl Table {
     }
 
     /// Finds a page of `kind`, and takes its announcement.
-    pub(crate) fn find(&self, kind: Kind) -> Option<Page<'_>> {
-        (0..)
-            .map_while(|height| self.root(height))
-            .find_map(|root| root.find(kind))
+    ///
+    /// The first one after `last`, if that is given, and from the beginning when the end is
+    /// reached. So blocks that are freed into a page become many before it is its turn again, and
+    /// CPUs keep apart.
+    pub(crate) fn find<'a>(&'a self, kind: Kind, last: Option<Page<'a>>) -> Option<Page<'a>> {
+        let mut node = last.and_then(Page::leaf);
+        let mut slot = last.map_or(0, |page| page.number() % FANOUT);
+        let mut tree = 0u32;
+
+        while let Some(this) = node {
+            if let Some(page) = this.find_below(kind, slot.wrapping_add(1)) {
+                return Some(page);
+            }
+            tree = this.height.wrapping_add(1);
+            (node, slot) = match this.parent() {
+                Some((parent, slot)) => (Some(parent), slot),
+                None => (None, 0),
+            };
+        }
+        [tree, 0]
+            .into_iter()
+            .flat_map(|height| self.roots(height))
+            .find_map(|root| root.find_below(kind, 0))
+    }
+
+    /// The roots of the trees of `height` and more.
+    fn roots(&self, height: u32) -> impl Iterator<Item = &Node> {
+        // CAST: A small constant.
+        (height..TREES as u32).map_while(|height| self.root(height))
     }
 
     /// Announces `page`, which stands in this table, as one of `kind`.
@@ -322,7 +393,7 @@ impl Table {
             return Ok(root);
         }
 
-        let root = KBox::into_raw(Node::new(None, height, flags)?);
+        let root = KBox::into_raw(Node::new(self.common, None, height, flags)?);
         let tree = self.trees.get(height as usize).ok_or(ENOMEM)?;
         // INVARIANT: Only null is replaced. Full: releases the node's contents.
         if tree.cmpxchg(null_mut(), root, Full).is_err() {
@@ -342,7 +413,8 @@ impl Table {
             height = height.wrapping_sub(1);
 
             if node.child_node(slot).is_none() {
-                let child = KBox::into_raw(Node::new(Some((node, slot)), height, flags)?);
+                let child =
+                    KBox::into_raw(Node::new(self.common, Some((node, slot)), height, flags)?);
                 // SAFETY: `child` is a new node whose height is less by one, and is freed only
                 // here, where nobody has seen it, or together with the table.
                 unsafe {

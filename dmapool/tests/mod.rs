@@ -7,4 +7,5 @@ mod managed;
 mod model;
 mod pool;
 mod support;
+mod thread;
 mod threads;

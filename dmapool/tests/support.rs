@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the suites share: a device, threads, random numbers, stamps in blocks.
+//! What the suites share: a device, random numbers, stamps in blocks.
 //!
 //! The checks return [`Result`], because `assert!` works in the test functions only.
 
@@ -8,11 +8,7 @@ use crate::{
     Block,
     Pool, //
 };
-use core::{
-    marker::PhantomData,
-    mem::ManuallyDrop,
-    ptr, //
-};
+use core::ptr;
 use kernel::{
     bindings,
     device::{
@@ -21,11 +17,7 @@ use kernel::{
     },
     dma::DmaAddress,
     faux,
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    prelude::*, //
 };
 
 /// Returns [`EINVAL`] with a message in the log unless the condition holds.
@@ -172,91 +164,6 @@ pub(super) fn fill(block: &Block<'_>, value: u8) {
             .cast::<u8>()
             .write_bytes(value, block.as_ptr().len())
     };
-}
-
-/// A thread of the kernel that is joined when dropped, so that it may borrow.
-pub(super) struct Thread<'a, F: FnOnce() -> Result + Send + 'a> {
-    task: *mut bindings::task_struct,
-    shared: Pin<KBox<Shared<F>>>,
-    borrows: PhantomData<&'a ()>,
-}
-
-struct Shared<F> {
-    f: core::cell::UnsafeCell<ManuallyDrop<F>>,
-    result: Atomic<i32>,
-}
-
-impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
-    /// Starts a thread on `cpu`.
-    pub(super) fn spawn(cpu: u32, f: F) -> Result<Self> {
-        let shared = KBox::pin(
-            Shared {
-                f: core::cell::UnsafeCell::new(ManuallyDrop::new(f)),
-                result: Atomic::new(0),
-            },
-            GFP_KERNEL,
-        )?;
-        let data = ptr::from_ref(&*shared).cast_mut().cast();
-
-        // SAFETY: `entry` takes `data`, which lives until the thread is joined. A thread that was
-        // created but not woken up may be bound.
-        let task = unsafe {
-            let task = bindings::kthread_create_on_node(
-                Some(Self::entry),
-                data,
-                bindings::NUMA_NO_NODE,
-                c"dmapool-test".as_char_ptr(),
-            );
-            kernel::error::from_err_ptr(task)?;
-            bindings::kthread_bind(task, cpu);
-            bindings::wake_up_process(task);
-            task
-        };
-
-        Ok(Self {
-            task,
-            shared,
-            borrows: PhantomData,
-        })
-    }
-
-    unsafe extern "C" fn entry(data: *mut c_void) -> c_int {
-        let shared = data.cast::<Shared<F>>();
-
-        // SAFETY: `data` comes from `spawn`, and only this thread touches `f`, once.
-        let result = unsafe { ManuallyDrop::take(&mut *(*shared).f.get())() };
-        let errno = result.err().map_or(0, Error::to_errno);
-        // SAFETY: As above; the result is atomic.
-        unsafe { (*shared).result.store(errno, Relaxed) };
-
-        // The one who joins waits in `kthread_stop()`, for which the thread must still be there.
-        // SAFETY: This is a kthread.
-        while !unsafe { bindings::kthread_should_stop() } {
-            // SAFETY: Nothing is held.
-            unsafe { bindings::schedule_timeout_interruptible(1) };
-        }
-        0
-    }
-
-    fn stop(&mut self) {
-        if !self.task.is_null() {
-            // SAFETY: The thread was started, and waits for this.
-            unsafe { bindings::kthread_stop(self.task) };
-            self.task = ptr::null_mut();
-        }
-    }
-
-    /// Waits for the thread, and returns its result.
-    pub(super) fn join(mut self) -> Result {
-        self.stop();
-        kernel::error::to_result(self.shared.result.load(Relaxed))
-    }
-}
-
-impl<'a, F: FnOnce() -> Result + Send + 'a> Drop for Thread<'a, F> {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }
 
 /// Whether the pool holds exactly `live` blocks.

@@ -5,7 +5,10 @@
 //! Each block is stamped with a number that only its owner knows, and checked when it is freed: had
 //! it two owners at once, one of them would find the stamp of the other.
 
-use super::support::*;
+use super::{
+    support::*,
+    thread::Thread, //
+};
 use crate::{
     Geometry,
     Pool, //

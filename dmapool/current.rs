@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Current pages: for each CPU, the page from which it allocates.
+//!
+//! A hint that keeps CPUs out of each other's cache lines, not a right: any thread may allocate
+//! from any page. So it does not matter if a task migrates right after it has looked up its CPU,
+//! or an interrupt handler does the same thing in between.
+//!
+//! What does matter is that no free block gets out of sight: its page is announced in the page
+//! table, or is some CPU's current page, or a thread is on its way to make it one of the two.
+
+use crate::{
+    bitmap::read_once,
+    page::{
+        Page,
+        Record, //
+    },
+    table::{
+        Kind,
+        Table, //
+    },
+};
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
+use kernel::{
+    cpu::{
+        nr_cpu_ids,
+        CpuId, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        barrier::smp_mb, //
+    },
+};
+
+/// The current page of one CPU.
+///
+/// # Invariants
+///
+/// Null, or a page of the pool that this belongs to.
+#[repr(align(64))]
+pub(crate) struct Current(Atomic<*mut Record>);
+
+/// None for each CPU.
+pub(crate) fn new_current_pages() -> Result<Pin<KBox<[Current]>>> {
+    KBox::pin_slice(
+        // INVARIANT: No page.
+        |_| Ok::<_, Error>(Current(Atomic::new(null_mut()))),
+        // CAST: The number of CPUs fits a `usize`.
+        nr_cpu_ids() as usize,
+        GFP_KERNEL,
+    )
+}
+
+/// That of the CPU that this is running on.
+#[inline]
+pub(crate) fn here(current: &[Current]) -> Option<&Current> {
+    let cpu = if cfg!(CONFIG_SMP) {
+        // CAST: The number of a CPU fits a `usize`.
+        CpuId::current().as_u32() as usize
+    } else {
+        0
+    };
+
+    current.get(cpu)
+}
+
+impl Current {
+    /// The page, if there is one.
+    ///
+    /// The loads of the record depend on the address that is loaded here, and so come after it, as
+    /// with C's `rcu_dereference()`: they see the record that [`Current::set`] releases.
+    #[inline]
+    pub(crate) fn page(&self) -> Option<Page<'_>> {
+        // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
+        NonNull::new(read_once(&self.0)).map(|record| unsafe { Page::from_raw(record) })
+    }
+
+    /// Makes `page`, which must be of the same pool, the current one, and announces its predecessor
+    /// if that still has something.
+    pub(crate) fn set(&self, page: Page<'_>) {
+        // INVARIANT: The caller got `page` from the same pool.
+        //
+        // Full: releases the new page to other CPUs, and orders the exchange before the look at the
+        // old page. Who frees a block into a word that is empty then announces it by `first_freed`.
+        let old = self.0.xchg(page.as_raw().as_ptr(), Full);
+
+        if old == page.as_raw().as_ptr() {
+            return;
+        }
+        if let Some(old) = NonNull::new(old) {
+            // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
+            announce_free(unsafe { Page::from_raw(old) });
+        }
+    }
+}
+
+/// Makes sure that the free blocks of a page can be found, if it has any.
+pub(crate) fn announce_free(page: Page<'_>) {
+    if page.has_free() {
+        Table::announce(page, Kind::Free);
+    }
+}
+
+/// Makes sure that a block can be found that was just freed into an empty word of `page`.
+///
+/// If this CPU's current page is used up, `page` takes its place: what was freed last is the best
+/// to allocate next. Otherwise it is announced.
+#[cold]
+#[inline(never)]
+pub(crate) fn first_freed(page: Page<'_>) {
+    // Pairs with the exchange in `Current::set`. Either `page` is seen here to be current no more,
+    // or who replaced it sees the free block.
+    smp_mb(Full);
+
+    let Some(current) = page.leaf().and_then(|leaf| here(leaf.current())) else {
+        return announce_free(page);
+    };
+    match current.page() {
+        Some(now) if now.as_raw() == page.as_raw() => {}
+        Some(now) if now.has_free() => Table::announce(page, Kind::Free),
+        _ => current.set(page),
+    }
+}
