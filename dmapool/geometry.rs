@@ -27,10 +27,10 @@ use kernel::{
 /// - `page_size` is `size` rounded up to whole pages of the CPU.
 /// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
-/// - `blocks` is the number of blocks in a page, at most [`MAX_BLOCKS`], and the last of them ends
+/// - `blocks` is the number of blocks in a page, at most `i16::MAX`, and the last of them ends
 ///   within `page_size`.
-/// - Up to `1 << max_order` pages can lie end to end with their blocks where [`Geometry::place`]
-///   says; together they have at most 64 blocks if there is more than one.
+/// - Up to `1 << max_order` pages can lie end to end without a block that crosses the boundary;
+///   together they have at most 64 blocks if there is more than one.
 ///
 /// # Examples
 ///

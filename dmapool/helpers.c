@@ -6,8 +6,7 @@
 
 #include <linux/mm.h>
 
-bool rust_dmapool_want_init_on_alloc(void);
-bool rust_dmapool_want_init_on_free(void);
+#include "helpers.h"
 
 bool rust_dmapool_want_init_on_alloc(void)
 {

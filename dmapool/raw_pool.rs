@@ -442,7 +442,8 @@ impl Drop for RawPool<'_> {
         if live != 0 {
             dev_err!(
                 self.dev,
-                "rust_dmapool: pool {}: destroyed with {live} blocks allocated, {kept} pages kept\n",
+                "rust_dmapool: pool {}: destroyed with {live} blocks allocated, \
+                 {kept} pages kept\n",
                 *self.name
             );
         }

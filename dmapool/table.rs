@@ -138,8 +138,9 @@ impl Node {
     /// The node above, and the slot of `self` in it.
     fn parent(&self) -> Option<(&Node, u32)> {
         // SAFETY: By the type invariants the parent is a node, and lives as long as the table.
-        self.parent
-            .map(|node| (unsafe { node.as_ref() }, self.slot))
+        let parent = unsafe { self.parent?.as_ref() };
+
+        Some((parent, self.slot))
     }
 
     /// The child in `slot`, if there is one.
@@ -151,22 +152,26 @@ impl Node {
         NonNull::new(read_once(self.children.get(slot as usize)?))
     }
 
+    /// The page in `slot`, if this is a leaf and has one there.
     fn child_page(&self, slot: u32) -> Option<Page<'_>> {
         if self.height != 0 {
             return None;
         }
+        let child = self.child(slot)?;
+
         // SAFETY: By the type invariants this is a record, which lives as long as the table.
-        self.child(slot)
-            .map(|child| unsafe { Page::from_raw(child.cast::<Record>()) })
+        Some(unsafe { Page::from_raw(child.cast::<Record>()) })
     }
 
+    /// The node in `slot`, if this is not a leaf and has one there.
     fn child_node(&self, slot: u32) -> Option<&Node> {
         if self.height == 0 {
             return None;
         }
+        let child = self.child(slot)?;
+
         // SAFETY: By the type invariants this is a node, which lives as long as the table.
-        self.child(slot)
-            .map(|child| unsafe { child.cast::<Node>().as_ref() })
+        Some(unsafe { child.cast::<Node>().as_ref() })
     }
 
     /// Makes `child` the child in `slot` if there is none, and returns whether it did.

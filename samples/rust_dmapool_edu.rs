@@ -275,7 +275,8 @@ struct Totals {
     blocks: u64,
     verified: u64,
     pages: u32,
-    dma: core::ops::RangeInclusive<DmaAddress>,
+    dma_min: DmaAddress,
+    dma_max: DmaAddress,
 }
 
 struct EduDriver;
@@ -316,7 +317,8 @@ impl<'bound> EduDriverData<'bound> {
             blocks: 0,
             verified: 0,
             pages: 0,
-            dma: DmaAddress::MAX..=0,
+            dma_min: DmaAddress::MAX,
+            dma_max: 0,
         };
         while totals.blocks < blocks {
             let batch = BATCH.min(blocks - totals.blocks);
@@ -334,8 +336,8 @@ impl<'bound> EduDriverData<'bound> {
             state.irq_allocs,
             state.irq_frees,
             totals.pages,
-            totals.dma.start(),
-            totals.dma.end(),
+            totals.dma_min,
+            totals.dma_max,
             totals.blocks - totals.verified,
         );
         Ok(())
@@ -358,7 +360,8 @@ impl<'bound> EduDriverData<'bound> {
             let job = engine.run(job)?;
             let address = job.data.dma_address();
 
-            totals.dma = address.min(*totals.dma.start())..=address.max(*totals.dma.end());
+            totals.dma_min = totals.dma_min.min(address);
+            totals.dma_max = totals.dma_max.max(address);
             done.push(job, GFP_KERNEL)?;
         }
 

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _RUST_DMAPOOL_HELPERS_H
+#define _RUST_DMAPOOL_HELPERS_H
+
+#include <linux/types.h>
+
+bool rust_dmapool_want_init_on_alloc(void);
+bool rust_dmapool_want_init_on_free(void);
+
+#endif
