@@ -88,7 +88,7 @@ impl Current {
         // INVARIANT: The caller got `page` from the same pool.
         //
         // Full: releases the new page to other CPUs, and orders the exchange before the look at the
-        // old page. Who frees a block into a word that is empty then announces it by `first_freed`.
+        // old page. Pairs with the barrier in `first_freed`.
         let old = self.0.xchg(page.as_raw().as_ptr(), Full);
 
         if old == page.as_raw().as_ptr() {

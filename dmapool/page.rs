@@ -276,6 +276,7 @@ impl<'pool> Page<'pool> {
     }
 
     /// Takes up to `most` free blocks, calls `f` with the index of each, and returns how many.
+    #[inline]
     pub(crate) fn take_many(self, most: usize, mut f: impl FnMut(u32)) -> usize {
         let mut first = 0u32;
         let mut count = 0usize;

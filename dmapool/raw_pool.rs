@@ -131,12 +131,15 @@ impl<'bound> RawPool<'bound> {
     }
 
     /// See [`crate::Pool::alloc_bulk`]. Calls `f` with each block, `count` times if this succeeds.
+    #[inline]
     pub(crate) fn alloc_bulk<'pool>(
         &'pool self,
         count: usize,
         flags: Flags,
         mut f: impl FnMut(Taken<'pool>),
     ) -> Result {
+        let zero = self.zero_on_alloc || flags.contains(__GFP_ZERO);
+        let geometry = self.geometry;
         let mut left = count;
 
         while left > 0 {
@@ -147,13 +150,13 @@ impl<'bound> RawPool<'bound> {
             f(first);
             left = left.wrapping_sub(1);
             let more = page.take_many(left, |index| {
+                // INVARIANT: `take_many` returns blocks that nobody else has.
                 let taken = Taken {
                     page,
-                    // INVARIANT: `take_many` returns blocks that nobody else has.
-                    place: self.geometry.place(index),
+                    place: geometry.place(index),
                 };
 
-                if self.zero_on_alloc || flags.contains(__GFP_ZERO) {
+                if zero {
                     taken.zero();
                 }
                 f(taken)
