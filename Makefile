@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo test setup setup-refresh \
+.PHONY: modules modules_install clean check-kdir demo bench test setup setup-refresh \
 	clean-cache rustdoc help
 
 modules: check-kdir
@@ -24,6 +24,9 @@ demo:
 	@scripts/setup demo
 	@scripts/build stock
 	@scripts/demo
+
+bench:
+	@scripts/bench/run
 
 # T='NAME...' runs these tests only.
 test:
@@ -54,6 +57,7 @@ help:
 	@echo
 	@echo "See and check them on Debian's kernel (as root; the clone stays clean):"
 	@echo '  make demo             real DMA through the pool, in QEMU'
+	@echo '  make bench            compare with mm/dmapool.c: table, bench.csv, bench.svg'
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'
