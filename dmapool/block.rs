@@ -278,7 +278,7 @@ impl<T: Payload + ?Sized> Drop for Block<'_, T> {
 impl<T: Payload + ?Sized> fmt::Debug for Block<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Block")
-            .field("dma_address", &self.dma_address())
+            .field("dma_address", &fmt!("{:#x}", self.dma_address()))
             .field("size", &self.taken.size())
             .finish()
     }
