@@ -57,7 +57,7 @@ pub struct Geometry {
 }
 
 /// The most bytes that a pool gets from the system at once, if a block is not larger.
-const MAX_RUN: usize = 64 << 10;
+const MAX_RUN: usize = 128 << 10;
 
 /// The most blocks in a page.
 const MAX_BLOCKS: u32 = i16::MAX as u32;

@@ -14,9 +14,12 @@ use crate::{
         Statistics, //
     },
 };
-use core::marker::{
-    PhantomData,
-    PhantomPinned, //
+use core::{
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    mem, //
 };
 use kernel::{
     alloc::{
@@ -295,8 +298,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
     /// Allocates a block for each element of `blocks`, all or none.
     ///
-    /// Blocks that the elements held are freed. Context as [`Pool::alloc`]. Faster than as many
-    /// single allocations, because it takes all that a page has at once.
+    /// Blocks that the elements held are freed first. Context as [`Pool::alloc`]. Faster than as
+    /// many single allocations, because it takes all that a page has at once.
     ///
     /// # Errors
     ///
@@ -321,16 +324,18 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         blocks: &mut [Option<Block<'pool, T>>],
         flags: Flags,
     ) -> Result {
+        blocks.fill_with(|| None);
+
         let count = blocks.len();
         let mut elements = blocks.iter_mut();
-
         let result = self.raw.alloc_bulk(count, flags, |taken| {
-            // SAFETY: The block is new and its pool is borrowed. `new_on_node` checked that `T`
-            // fits.
-            let block = unsafe { Block::new(taken) };
-
             if let Some(element) = elements.next() {
-                *element = Some(block);
+                // SAFETY: The block is new and its pool is borrowed. `new_on_node` checked that
+                // `T` fits.
+                let block = Some(unsafe { Block::new(taken) });
+
+                // The element is `None`; without this, it would be looked at to free a block.
+                mem::forget(mem::replace(element, block));
             }
         });
         if result.is_err() {

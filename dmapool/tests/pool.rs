@@ -171,7 +171,7 @@ mod suite {
         let mut blocks = [const { None }; 100];
         pool.alloc_bulk(&mut blocks, GFP_KERNEL)?;
         blocks.iter().flatten().for_each(|block| fill(block, 0xa5));
-        // What the elements held is freed, after what replaces it was allocated.
+        // What the elements held is freed first.
         pool.alloc_bulk(&mut blocks, GFP_KERNEL | __GFP_ZERO)?;
         assert!(blocks
             .iter()
