@@ -15,9 +15,12 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Completion, //
     }, //
 };
 
@@ -28,19 +31,23 @@ pub(crate) struct Thread<'a, F: FnOnce() -> Result + Send + 'a> {
     borrows: PhantomData<&'a ()>,
 }
 
+#[pin_data]
 struct Shared<F> {
     f: UnsafeCell<ManuallyDrop<F>>,
     result: Atomic<i32>,
+    #[pin]
+    done: Completion,
 }
 
 impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
     /// Starts a thread on `cpu`.
     pub(crate) fn spawn(cpu: u32, f: F) -> Result<Self> {
-        let shared = KBox::pin(
-            Shared {
+        let shared = KBox::pin_init(
+            pin_init!(Shared {
                 f: UnsafeCell::new(ManuallyDrop::new(f)),
                 result: Atomic::new(0),
-            },
+                done <- Completion::new(),
+            }),
             GFP_KERNEL,
         )?;
         let data = ptr::from_ref(&*shared).cast_mut().cast();
@@ -73,8 +80,11 @@ impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
         // SAFETY: `data` comes from `spawn`, and only this thread touches `f`, once.
         let result = unsafe { ManuallyDrop::take(&mut *(*shared).f.get())() };
         let errno = result.err().map_or(0, Error::to_errno);
-        // SAFETY: As above; the result is atomic.
-        unsafe { (*shared).result.store(errno, Relaxed) };
+        // SAFETY: `shared` lives until `kthread_stop()` has returned.
+        unsafe {
+            (*shared).result.store(errno, Relaxed);
+            (*shared).done.complete_all();
+        }
 
         // The one who joins waits in `kthread_stop()`, for which the thread must still be there.
         // SAFETY: This is a kthread.
@@ -87,6 +97,8 @@ impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
 
     fn stop(&mut self) {
         if !self.task.is_null() {
+            // A thread that is stopped before it ran never runs.
+            self.shared.done.wait_for_completion();
             // SAFETY: The thread was started, and waits for this.
             unsafe { bindings::kthread_stop(self.task) };
             self.task = ptr::null_mut();
