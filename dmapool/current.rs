@@ -33,7 +33,8 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
-            Full, //
+            Full,
+            Relaxed, //
         },
         barrier::smp_mb, //
     },
@@ -45,13 +46,26 @@ use kernel::{
 ///
 /// Null, or a page of the pool that this belongs to.
 #[repr(align(64))]
-pub(crate) struct Current(Atomic<*mut Record>);
+pub(crate) struct Current {
+    page: Atomic<*mut Record>,
+    /// Blocks taken from other CPUs' pages since this CPU had one of its own.
+    stolen: Atomic<u32>,
+}
+
+/// Blocks that a CPU takes from other CPUs' pages before it gets a page of its own. A CPU that
+/// allocates now and then takes no page for itself, and one that allocates much is soon on its own.
+const MOST_STOLEN: u32 = 64;
 
 /// None for each CPU.
 pub(crate) fn new_current_pages() -> Result<Pin<KBox<[Current]>>> {
     KBox::pin_slice(
         // INVARIANT: No page.
-        |_| Ok::<_, Error>(Current(Atomic::new(null_mut()))),
+        |_| {
+            Ok::<_, Error>(Current {
+                page: Atomic::new(null_mut()),
+                stolen: Atomic::new(0),
+            })
+        },
         // CAST: The number of CPUs fits a `usize`.
         nr_cpu_ids() as usize,
         GFP_KERNEL,
@@ -79,7 +93,16 @@ impl Current {
     #[inline]
     pub(crate) fn page(&self) -> Option<Page<'_>> {
         // SAFETY: By the type invariants this is a page of the pool, which outlives `self`.
-        NonNull::new(read_once(&self.0)).map(|record| unsafe { Page::from_raw(record) })
+        NonNull::new(read_once(&self.page)).map(|record| unsafe { Page::from_raw(record) })
+    }
+
+    /// Whether this CPU may take one more block from another CPU's page, rather than grow the pool.
+    pub(crate) fn may_steal(&self) -> bool {
+        let stolen = read_once(&self.stolen);
+
+        // Relaxed, and not one operation: it does not matter if the count is a bit off.
+        self.stolen.store(stolen.wrapping_add(1), Relaxed);
+        stolen < MOST_STOLEN
     }
 
     /// Makes `page`, which must be of the same pool, the current one, and announces its predecessor
@@ -89,8 +112,9 @@ impl Current {
         //
         // Full: releases the new page to other CPUs, and orders the exchange before the look at the
         // old page. Pairs with the barrier in `first_freed`.
-        let old = self.0.xchg(page.as_raw().as_ptr(), Full);
+        let old = self.page.xchg(page.as_raw().as_ptr(), Full);
 
+        self.stolen.store(0, Relaxed);
         if old == page.as_raw().as_ptr() {
             return;
         }

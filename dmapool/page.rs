@@ -47,6 +47,7 @@ use kernel::{
 /// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
 ///   is `Some`, and nobody writes to `memory` or `blocks`. The bit's number is below `blocks`, and
 ///   `memory` holds that many blocks.
+/// - There is a word number `hint`.
 /// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
 #[repr(C)]
 pub(crate) struct Record {
@@ -191,6 +192,25 @@ impl<'pool> Page<'pool> {
         unsafe { core::slice::from_raw_parts(self.0.byte_add(BITMAP).cast().as_ptr(), words) }
     }
 
+    /// One word of the bitmap.
+    ///
+    /// # Safety
+    ///
+    /// A page of the pool must have more than `number` words when it has all the blocks that it can
+    /// have, whether it has them now or not.
+    #[inline(always)]
+    unsafe fn word(self, number: u32) -> &'pool Word {
+        // SAFETY: By the invariants of `Record` that word is initialized, in the same allocation,
+        // and it lives for `'pool`.
+        unsafe {
+            self.0
+                .byte_add(BITMAP)
+                .cast::<Word>()
+                .add(number as usize)
+                .as_ref()
+        }
+    }
+
     /// The words, each with the bits that are set if `blocks` blocks are all free.
     fn words_when_free(self, blocks: u32) -> impl Iterator<Item = (&'pool Word, u64)> {
         let mut left = blocks;
@@ -252,7 +272,8 @@ impl<'pool> Page<'pool> {
     pub(crate) fn try_take(self) -> Option<u32> {
         // CAST: The number of a word is not negative.
         let hint = read_once(&self.record().hint) as u32;
-        let bit = self.words().get(hint as usize)?.try_take()?;
+        // SAFETY: By the invariants of `Record` there is such a word.
+        let bit = unsafe { self.word(hint) }.try_take()?;
 
         Some(hint.wrapping_mul(WORD_BITS) | bit)
     }
@@ -264,6 +285,7 @@ impl<'pool> Page<'pool> {
         for word in self.words() {
             if let Some(bit) = word.take() {
                 // CAST: There are at most `i16::MAX` blocks.
+                // INVARIANT: A block was taken from that word.
                 let number_i16 = number as i16;
                 if read_once(&self.record().hint) != number_i16 {
                     self.record().hint.store(number_i16, Relaxed);
@@ -299,10 +321,8 @@ impl<'pool> Page<'pool> {
     /// The caller must have taken the block, and must not use it after this.
     #[inline]
     pub(crate) unsafe fn give(self, index: u32) -> bool {
-        match self.words().get((index / WORD_BITS) as usize) {
-            Some(word) => word.give(index % WORD_BITS),
-            None => false,
-        }
+        // SAFETY: The block is taken, so by the invariants of `Record` there is its word.
+        unsafe { self.word(index / WORD_BITS) }.give(index % WORD_BITS)
     }
 
     /// Whether the page has a free block; a snapshot.

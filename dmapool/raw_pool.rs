@@ -232,7 +232,7 @@ impl<'bound> RawPool<'bound> {
         if let Some(taken) = page
             .and_then(|page| self.take(page))
             .or_else(|| self.search(current))
-            .or_else(|| self.steal())
+            .or_else(|| self.steal(current))
         {
             return Ok(taken);
         }
@@ -273,8 +273,12 @@ impl<'bound> RawPool<'bound> {
         })
     }
 
-    /// Takes a block of a page that is the current one of another CPU.
-    fn steal(&self) -> Option<Taken<'_>> {
+    /// Takes a block of a page that is the current one of another CPU, unless this CPU has done that
+    /// so often that it should have a page of its own.
+    fn steal(&self, current: Option<&Current>) -> Option<Taken<'_>> {
+        if !current.is_some_and(Current::may_steal) {
+            return None;
+        }
         self.current
             .iter()
             .filter_map(Current::page)

@@ -8,9 +8,13 @@ use crate::{
     Block,
     Pool, //
 };
-use core::ptr;
+use core::{
+    ops::RangeInclusive,
+    ptr, //
+};
 use kernel::{
     bindings,
+    cpu::nr_cpu_ids,
     device::{
         Bound,
         Device, //
@@ -169,4 +173,10 @@ pub(super) fn fill(block: &Block<'_>, value: u8) {
 /// Whether the pool holds exactly `live` blocks.
 pub(super) fn holds(pool: &Pool<'_>, live: usize) -> bool {
     pool.statistics().live == live as u64
+}
+
+/// How many pages a pool may have when `needed` would do: it may get a quarter more at once, and
+/// does so for each CPU that a thread happens to run on.
+pub(super) fn may_have(needed: usize) -> RangeInclusive<usize> {
+    needed..=needed + (needed / 4 + 1) * (nr_cpu_ids() as usize)
 }
