@@ -12,11 +12,11 @@ checks := $(notdir $(wildcard $(here)tests/*))
 
 builds := build-stock build-uml build-uml-debug
 
-.PHONY: list $(builds) build-consumer $(kunit) $(scenarios) $(checks)
+.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing $(scenarios) $(checks)
 
 # Longest first: two run at a time.
 list:
-	@printf '%s\n' $(kunit) $(scenarios) $(checks)
+	@printf '%s\n' $(kunit) kunit-zeroing $(scenarios) $(checks)
 
 $(builds): build-%:
 	$(run) --build $@ $(here)build $*
@@ -26,6 +26,9 @@ build-consumer: build-stock
 
 $(kunit): kunit-%: build-%
 	$(run) $@ $(here)kunit $*
+
+kunit-zeroing: build-uml
+	$(run) $@ $(here)kunit uml init_on_alloc=1 init_on_free=1
 
 $(scenarios): build-stock
 	$(run) $@ $(here)qemu $@

@@ -8,6 +8,7 @@ use crate::{
         pages_held,
         RawPool, //
     },
+    zeroing,
     Block,
     Geometry,
     Pool,
@@ -355,9 +356,25 @@ mod suite {
             assert!(is_filled_with(&pool.alloc(flags | __GFP_ZERO)?, 0));
         }
 
-        // Without being asked to, a pool leaves the contents alone.
-        fill(&pool.alloc(GFP_KERNEL)?, 0x5a);
-        assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, 0x5a));
+        // Without being asked to, a pool leaves the contents alone; unless the kernel was booted
+        // with `init_on_alloc=1` or `init_on_free=1`, as it is for one of the runs.
+        let block = pool.alloc(GFP_KERNEL)?;
+        let first = block.as_ptr().cast::<u8>();
+        fill(&block, 0x5a);
+        drop(block);
+        // SAFETY: The block is free, but its page stays while the pool is not shrunk.
+        let when_free = unsafe { first.read_volatile() };
+        assert_eq!(when_free, if zeroing::on_free() { 0 } else { 0x5a });
+
+        let zeroed = zeroing::on_alloc() || zeroing::on_free();
+        let expected = if zeroed { 0 } else { 0x5a };
+        assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, expected));
+        if zeroing::on_alloc() {
+            // Not only what happens to be zero.
+            // SAFETY: As above, and nobody has the block.
+            unsafe { first.write_bytes(0x5a, GEOMETRY.size()) };
+            assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, 0));
+        }
         Ok(())
     }
 
