@@ -48,7 +48,7 @@
 //!
 //! # Where things are
 //!
-//! From the bottom up, each file knowing only those before it:
+//! From the bottom up:
 //!
 //! | file in `dmapool/` | owns |
 //! | --- | --- |

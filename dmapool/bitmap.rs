@@ -4,16 +4,22 @@
 //!
 //! A set bit means "there is something here": a free block in a page, a page with free blocks, a
 //! node with such pages below it. Taking what a bit stands for and clearing it are one operation,
-//! so whoever clears a bit is the only one who has.
+//! so whoever takes a bit is the only one who has.
 //!
 //! This file knows nothing of pages or DMA, and never loops over more than one word.
 
-use kernel::sync::atomic::{
-    Acquire,
-    Atomic,
-    AtomicType,
-    Release, //
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        AtomicType,
+        Release, //
+    }, //
 };
+
+// `read_once()` of a word would be two loads elsewhere.
+static_assert!(cfg!(CONFIG_64BIT));
 
 /// Reads `atomic` as C's `READ_ONCE()` does: what `load(Relaxed)` means, without the call of a C
 /// helper that it is.

@@ -48,7 +48,7 @@ use kernel::{
 #[repr(align(64))]
 pub(crate) struct Current {
     page: Atomic<*mut Record>,
-    /// Blocks taken from other CPUs' pages since this CPU had one of its own.
+    /// Blocks taken from other CPUs' pages since this CPU last got one of its own.
     stolen: Atomic<u32>,
 }
 
@@ -96,19 +96,30 @@ impl Current {
         NonNull::new(read_once(&self.page)).map(|record| unsafe { Page::from_raw(record) })
     }
 
-    /// Whether this CPU may take one more block from another CPU's page, rather than grow the pool.
-    pub(crate) fn may_steal(&self) -> bool {
-        let stolen = read_once(&self.stolen);
-
+    /// Notes that this CPU has taken a block from another CPU's page.
+    pub(crate) fn note_stolen(&self) {
         // Relaxed, and not one operation: it does not matter if the count is a bit off.
-        self.stolen.store(stolen.wrapping_add(1), Relaxed);
-        stolen < MOST_STOLEN
+        self.stolen
+            .store(read_once(&self.stolen).wrapping_add(1), Relaxed);
     }
 
-    /// Makes `page`, which must be of the same pool, the current one, and announces its predecessor
-    /// if that still has something.
-    pub(crate) fn set(&self, page: Page<'_>) {
-        // INVARIANT: The caller got `page` from the same pool.
+    /// Whether this CPU should have a page of its own. Not again soon, if it was not to be had.
+    pub(crate) fn needs_page(&self) -> bool {
+        let needs = read_once(&self.stolen) >= MOST_STOLEN;
+
+        if needs {
+            self.stolen.store(0, Relaxed);
+        }
+        needs
+    }
+
+    /// Makes `page` the current one, and announces its predecessor if that still has something.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be of the same pool.
+    pub(crate) unsafe fn set(&self, page: Page<'_>) {
+        // INVARIANT: By the requirements of this function.
         //
         // Full: releases the new page to other CPUs, and orders the exchange before the look at the
         // old page. Pairs with the barrier in `first_freed`.
@@ -149,6 +160,7 @@ pub(crate) fn first_freed(page: Page<'_>) {
     match current.page() {
         Some(now) if now.as_raw() == page.as_raw() => {}
         Some(now) if now.has_free() => Table::announce(page, Kind::Free),
-        _ => current.set(page),
+        // SAFETY: These are the current pages of the pool to which the leaf belongs.
+        _ => unsafe { current.set(page) },
     }
 }

@@ -171,7 +171,8 @@ impl Geometry {
     /// - `size`: bytes in a block, 1 to `i32::MAX`.
     /// - `align`: what the DMA address of a block is a multiple of; a power of two, and 0 means 1.
     ///   Any alignment can be had: a block is no smaller than its alignment, and
-    ///   `dma_alloc_coherent()` aligns a page to its size rounded up to a power of two.
+    ///   `dma_alloc_coherent()` aligns a page to its size rounded up to a power of two. The CPU's
+    ///   address of a block is aligned so up to [`PAGE_SIZE`].
     /// - `boundary`: no block crosses a multiple of this; a power of two that is not smaller than
     ///   a block, and 0 means none.
     ///

@@ -126,6 +126,8 @@ unsafe impl<T: Payload + ?Sized> Sync for Managed<'_, T> {}
 ///
 /// `raw` must be a [`RawPool`] in a [`KBox`] that is not used any more.
 unsafe extern "C" fn destroy(raw: *mut c_void) {
+    // The pool refers to its device once more. That is as valid as ever: devres runs its actions
+    // while the device is still there, and before its driver can be bound anew.
     // SAFETY: By the requirements of this function.
     drop(unsafe { KBox::from_raw(raw.cast::<RawPool<'_>>()) });
 }

@@ -45,8 +45,8 @@ use kernel::{
 /// - The allocation that begins with this record holds as many initialized [`Word`]s as a page of
 ///   the pool has at most, at [`BITMAP`] bytes from its beginning.
 /// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
-///   is `Some`, and nobody writes to `memory` or `blocks`. The bit's number is below `blocks`, and
-///   `memory` holds that many blocks.
+///   is `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
+///   bits. The bit's number is below `blocks`, and `memory` holds that many blocks.
 /// - There is a word number `hint`.
 /// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
 #[repr(C)]
@@ -308,13 +308,16 @@ impl<'pool> Page<'pool> {
                 f(first | bit);
                 count = count.wrapping_add(1);
             }
+            if count == most {
+                break;
+            }
             first = first.wrapping_add(WORD_BITS);
         }
         count
     }
 
-    /// Gives back the block `index`. Returns whether the page must be listed, because nobody may
-    /// know that it has a free block.
+    /// Gives back the block `index`. Returns whether its word had no free block, so that nobody
+    /// may know that the page has one now.
     ///
     /// # Safety
     ///
@@ -400,8 +403,12 @@ impl<'pool> Page<'pool> {
             }
             taken = taken.wrapping_add(1);
         }
-        // With a word in hand the number of blocks does not change. It may have done before, and
-        // then the free blocks of that word were not all that it has.
+        // With a word in hand the number of blocks does not change, so it can be asked for. Without
+        // one, the page may be anybody's.
+        if taken == 0 {
+            return None;
+        }
+        // It may have changed before. Then the free blocks of that word were not all that it has.
         if taken != self.words().len() || self.blocks() != blocks {
             for (word, bits) in self.words_when_free(blocks).take(taken) {
                 word.give_all(bits);

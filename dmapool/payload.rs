@@ -4,6 +4,7 @@
 
 use crate::geometry::Geometry;
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     ptr::KnownSize, //
 };
@@ -59,7 +60,10 @@ pub trait Payload: KnownSize + private::Sealed {
 
 impl<T: FromBytes + IntoBytes> Payload for T {
     fn fits(geometry: &Geometry) -> bool {
-        size_of::<T>() <= geometry.size() && align_of::<T>() <= geometry.align()
+        // Behind an IOMMU, the CPU may see coherent memory at any page of its address space.
+        size_of::<T>() <= geometry.size()
+            && align_of::<T>() <= geometry.align()
+            && align_of::<T>() <= PAGE_SIZE
     }
 
     #[inline]

@@ -242,7 +242,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] if all blocks are taken and no page can be had. The pool is as it was.
+    /// [`ENOMEM`] if all blocks are taken, or are just being given back to the system by
+    /// [`Pool::shrink`], and no page can be had. The pool is as it was.
     ///
     /// # Examples
     ///
@@ -345,7 +346,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     }
 
     /// Grows the pool until it has `count` free blocks, so that as many allocations with
-    /// [`GFP_ATOMIC`] cannot fail for want of memory, if nobody else allocates from the pool.
+    /// [`GFP_ATOMIC`] cannot fail for want of memory, if nobody else allocates from the pool or
+    /// shrinks it.
     ///
     /// Any context that `flags` allow, but in time proportional to the number of pages.
     ///

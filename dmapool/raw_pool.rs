@@ -168,9 +168,12 @@ impl<'bound> RawPool<'bound> {
 
     /// See [`crate::Pool::reserve`].
     pub(crate) fn reserve(&self, count: usize, flags: Flags) -> Result {
-        while self.count_free() < count as u64 {
+        let mut free = self.count_free();
+
+        while free < count as u64 {
             let page = self.add_page(flags, 0)?;
 
+            free = free.wrapping_add(page.count_free().into());
             Table::announce(page, Kind::Free);
         }
         Ok(())
@@ -180,6 +183,9 @@ impl<'bound> RawPool<'bound> {
     pub(crate) fn shrink(&self) -> usize {
         let mut freed = 0usize;
 
+        #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+        kernel::task::might_sleep();
+
         for page in self.table.pages().filter(|page| page.is_free()) {
             let Some(memory) = page.empty() else {
                 // While it could not be emptied after all, it may have looked empty to a search.
@@ -188,9 +194,9 @@ impl<'bound> RawPool<'bound> {
             };
             let pages = self.pages_in(&memory);
 
-            drop(memory);
             // CAST: It was a `u32` when the pages were counted.
             self.pages.fetch_sub(pages as u32, Relaxed);
+            drop(memory);
             PAGES_HELD.fetch_sub(pages, Relaxed);
             freed = freed.wrapping_add(pages);
             Table::announce(page, Kind::Vacant);
@@ -232,6 +238,7 @@ impl<'bound> RawPool<'bound> {
         if let Some(taken) = page
             .and_then(|page| self.take(page))
             .or_else(|| self.search(current))
+            .or_else(|| self.settle(current))
             .or_else(|| self.steal(current))
         {
             return Ok(taken);
@@ -273,22 +280,33 @@ impl<'bound> RawPool<'bound> {
         })
     }
 
-    /// Takes a block of a page that is the current one of another CPU, unless this CPU has done that
-    /// so often that it should have a page of its own.
-    fn steal(&self, current: Option<&Current>) -> Option<Taken<'_>> {
-        if !current.is_some_and(Current::may_steal) {
+    /// Adds a page, if that is easy, for a CPU that has lived on other CPUs' pages for a while.
+    fn settle<'a>(&'a self, current: Option<&'a Current>) -> Option<Taken<'a>> {
+        if !current?.needs_page() {
             return None;
         }
-        self.current
+        self.grow(current, GFP_NOWAIT | __GFP_NOWARN).ok()
+    }
+
+    /// Takes a block of a page that is the current one of another CPU.
+    fn steal(&self, current: Option<&Current>) -> Option<Taken<'_>> {
+        let taken = self
+            .current
             .iter()
             .filter_map(Current::page)
-            .find_map(|page| self.take(page))
+            .find_map(|page| self.take(page))?;
+
+        if let Some(current) = current {
+            current.note_stolen();
+        }
+        Some(taken)
     }
 
     /// Makes `page`, which is not announced, the current page.
     fn work_on(&self, page: Page<'_>, current: Option<&Current>) {
         match current {
-            Some(current) => current.set(page),
+            // SAFETY: Both are of this pool.
+            Some(current) => unsafe { current.set(page) },
             None => announce_free(page),
         }
     }
@@ -298,7 +316,7 @@ impl<'bound> RawPool<'bound> {
         let before = self.capacity();
         let page = self.add_page(flags, 1)?;
 
-        // A pool grows when all blocks are taken: the one time when the level is known for free.
+        // Most often a pool grows when all blocks are taken: then the level is known for free.
         self.note_level(before.wrapping_add(1));
         self.work_on(page, current);
         // INVARIANT: `add_page` leaves the first block to its caller.
@@ -486,8 +504,9 @@ pub struct Statistics {
     pub capacity: u64,
     /// Blocks that are allocated: held as [`crate::Block`], out as [`crate::RawBlock`], forgotten.
     pub live: u64,
-    /// The most blocks that were seen to be allocated at once: by this function, or when the pool
-    /// had to grow. The true mark is less than what the last growth added above that.
+    /// About the most blocks that were allocated at once, as known when the pool grew or this was
+    /// asked for. It may be too low by what the last growth added, and too high by the free blocks
+    /// of other CPUs' pages.
     pub high_water: u64,
     /// Allocations that failed.
     pub failures: u64,

@@ -63,6 +63,9 @@ mod regs {
 /// Vendor and device number of edu.
 const EDU: (u16, u16) = (0x1234, 0x11e8);
 
+/// Bits of a DMA address that the device has wires for.
+const DMA_BITS: u32 = 28;
+
 /// Where the device's buffer lies in its own address space.
 const DEVICE_BUFFER: u32 = 0x4_0000;
 
@@ -194,7 +197,7 @@ impl<'a, 'bound> Engine<'a, 'bound> {
     }
 
     fn start(&self, descriptor: &Block<'_, Descriptor>, from_device: bool) {
-        // CAST: The device takes addresses of 28 bits, for which the driver has set its mask.
+        // CAST: The driver has set a mask of `DMA_BITS` at most.
         let ram = io_read!(descriptor, .address) as u32;
         let len = io_read!(descriptor, .len);
         let (src, dst, direction) = if from_device {
@@ -241,13 +244,19 @@ impl<'a, 'bound> Engine<'a, 'bound> {
                 Work::Failed(err) => return Err(err),
                 work => state.work = work,
             }
-            if let CondVarTimeoutResult::Timeout = self
+            let timeout = msecs_to_jiffies(5_000);
+            let err = match self
                 .finished
-                .wait_interruptible_timeout(&mut state, msecs_to_jiffies(5_000))
+                .wait_interruptible_timeout(&mut state, timeout)
             {
+                CondVarTimeoutResult::Woken { .. } => continue,
+                CondVarTimeoutResult::Timeout => ETIMEDOUT,
+                CondVarTimeoutResult::Signal { .. } => EINTR,
+            };
+            if matches!(state.work, Work::ToDevice(_) | Work::FromDevice(_)) {
                 // The device may still write to these blocks, so they are never used again.
                 core::mem::forget(core::mem::replace(&mut state.work, Work::Nothing));
-                return Err(ETIMEDOUT);
+                return Err(err);
             }
         }
     }
@@ -379,7 +388,12 @@ impl<'bound> EduDriverData<'bound> {
         pdev.enable_device_mem()?;
         pdev.set_master();
 
-        let mask = DmaMask::try_new(module_parameters::mask_bits.value())?;
+        let bits = module_parameters::mask_bits.value();
+        if bits > DMA_BITS {
+            dev_err!(pdev, "mask_bits={bits}, but the device has {DMA_BITS}\n");
+            return Err(EINVAL);
+        }
+        let mask = DmaMask::try_new(bits)?;
         // SAFETY: There are no concurrent calls to DMA allocation and mapping primitives.
         unsafe { pdev.dma_set_mask_and_coherent(mask) }.inspect_err(|_| {
             dev_err!(pdev, "no DMA with the mask {:#x}\n", mask.value());

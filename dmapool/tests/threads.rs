@@ -146,7 +146,7 @@ mod suite {
         Ok(())
     }
 
-    /// Pages are given back while others allocate, and each block still has one owner.
+    /// Pages are given back by two threads while others allocate, and each block has one owner.
     #[test]
     fn shrinking_meanwhile() -> Result {
         let device = TestDevice::new(c"dmapool-shrink-meanwhile")?;
@@ -154,11 +154,13 @@ mod suite {
         for geometry in [
             Geometry::new::<16, 16, 0>(),
             Geometry::new::<1024, 1024, 0>(),
+            Geometry::new::<4096, 4096, 0>(),
         ] {
             let pool = new_pool(&device, geometry)?;
 
             in_threads(|thread| {
-                if thread != 0 {
+                // Two that shrink, one on each CPU, and two that allocate.
+                if thread > 1 {
                     return churn(&pool, thread);
                 }
                 for _ in 0..ROUNDS / 10 {
