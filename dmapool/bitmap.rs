@@ -104,7 +104,7 @@ impl Word {
 
     /// Takes the lowest set bit, if there is one and nobody else changes the word just now.
     ///
-    /// Acquire: as [`Word::take`].
+    /// Acquire: as [`Word::take_from`].
     #[inline(always)]
     pub(crate) fn try_take(&self) -> Option<u32> {
         let bits = read_once(&self.0);
@@ -120,7 +120,7 @@ impl Word {
     /// Takes up to `most` set bits, the lowest ones, and returns them as a mask. Empty if no bit is
     /// set.
     ///
-    /// Acquire: as [`Word::take`].
+    /// Acquire: as [`Word::take_from`].
     pub(crate) fn take_many(&self, most: usize) -> Bits {
         let mut bits = read_once(&self.0);
 
@@ -143,7 +143,7 @@ impl Word {
 
     /// Takes all of `bits` if they are what the word consists of. Returns whether it did.
     ///
-    /// Acquire: as [`Word::take`], for each of the bits.
+    /// Acquire: as [`Word::take_from`], for each of the bits.
     pub(crate) fn take_all(&self, bits: u64) -> bool {
         self.0.cmpxchg(bits, 0, Acquire).is_ok()
     }

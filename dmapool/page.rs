@@ -286,9 +286,9 @@ impl<'pool> Page<'pool> {
             if let Some(bit) = word.take() {
                 // CAST: There are at most `i16::MAX` blocks.
                 // INVARIANT: A block was taken from that word.
-                let number_i16 = number as i16;
-                if read_once(&self.record().hint) != number_i16 {
-                    self.record().hint.store(number_i16, Relaxed);
+                let hint = number as i16;
+                if read_once(&self.record().hint) != hint {
+                    self.record().hint.store(hint, Relaxed);
                 }
                 return Some(number.wrapping_mul(WORD_BITS) | bit);
             }

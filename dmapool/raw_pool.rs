@@ -124,10 +124,16 @@ impl<'bound> RawPool<'bound> {
             Some(taken) => taken,
             None => self.alloc_elsewhere(flags)?,
         };
-        if self.zero_on_alloc || flags.contains(__GFP_ZERO) {
+        if self.wants_zero(flags) {
             taken.zero();
         }
         Ok(taken)
+    }
+
+    /// Whether blocks allocated with `flags` are to be zeroed; C's `want_init_on_alloc()`.
+    #[inline]
+    fn wants_zero(&self, flags: Flags) -> bool {
+        self.zero_on_alloc || flags.contains(__GFP_ZERO)
     }
 
     /// See [`crate::Pool::alloc_bulk`]. Calls `f` with each block, `count` times if this succeeds.
@@ -138,7 +144,7 @@ impl<'bound> RawPool<'bound> {
         flags: Flags,
         mut f: impl FnMut(Taken<'pool>),
     ) -> Result {
-        let zero = self.zero_on_alloc || flags.contains(__GFP_ZERO);
+        let zero = self.wants_zero(flags);
         let geometry = self.geometry;
         let mut left = count;
 
