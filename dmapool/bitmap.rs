@@ -102,19 +102,23 @@ impl Word {
         }
     }
 
-    /// Takes the lowest set bit, if there is one and nobody else changes the word just now.
+    /// Takes the lowest set bit, if there is one and nobody else changes the word just now. Returns
+    /// what `f` makes of the bit.
     ///
-    /// Acquire: as [`Word::take_from`].
+    /// Acquire: as [`Word::take_from`]. `f` is called before the exchange, so that less has to be
+    /// kept in registers over it.
     #[inline(always)]
-    pub(crate) fn try_take(&self) -> Option<u32> {
+    pub(crate) fn try_take<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
         let bits = read_once(&self.0);
+        if bits == 0 {
+            return None;
+        }
+        let result = f(bits.trailing_zeros());
 
-        (bits != 0
-            && self
-                .0
-                .cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire)
-                .is_ok())
-        .then(|| bits.trailing_zeros())
+        self.0
+            .cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire)
+            .is_ok()
+            .then_some(result)
     }
 
     /// Takes up to `most` set bits, the lowest ones, and returns them as a mask. Empty if no bit is

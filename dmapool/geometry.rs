@@ -23,7 +23,7 @@ use kernel::{
 /// # Invariants
 ///
 /// - `align` is a power of two.
-/// - `size` is not zero, a multiple of `align` and at most `i32::MAX`.
+/// - `size` is not zero, a multiple of `align` and at most `i32::MAX`; `step` is `size` and 2^32.
 /// - `page_size` is `size` rounded up to whole pages of the CPU.
 /// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
@@ -45,6 +45,8 @@ use kernel::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
+    /// The size, and 1 in the upper half: times an index, the [`Place`] of a block.
+    step: u64,
     size: NonZeroU32,
     align: NonZeroU32,
     page_size: u32,
@@ -57,7 +59,7 @@ pub struct Geometry {
 }
 
 /// The most bytes that a pool gets from the system at once, if a block is not larger.
-const MAX_RUN: usize = 128 << 10;
+const MAX_RUN: usize = 256 << 10;
 
 /// The most blocks in a page.
 const MAX_BLOCKS: u32 = i16::MAX as u32;
@@ -281,6 +283,7 @@ impl Geometry {
         // INVARIANT: `size` was rounded up to `align` and checked; blocks lie `per_segment` to a
         // segment of `boundary` bytes, `segments` of which make up the page.
         Ok(Self {
+            step: 1 << u32::BITS | size.get() as u64,
             size,
             align,
             page_size: page_size as u32,
@@ -378,29 +381,24 @@ impl Geometry {
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]
     pub(crate) fn place(&self, index: u32) -> Place {
-        let mut offset = index.wrapping_mul(self.size.get());
+        let place = u64::from(index).wrapping_mul(self.step);
 
         // Most pools leave nothing over, or have a single segment a page: no division then.
-        if self.gap != 0 {
-            let gaps = index / self.per_segment;
-            offset = offset.wrapping_add(gaps.wrapping_mul(self.gap));
+        if self.gap == 0 {
+            return Place(place);
         }
-        Place::new(index, offset)
+        let gaps = index / self.per_segment;
+        Place(place.wrapping_add(gaps.wrapping_mul(self.gap).into()))
     }
 }
 
 /// The place of a block in its page: its index, and its distance from the beginning in bytes.
 ///
-/// Both in one integer, so that a block is two registers.
+/// Both in one integer, so that a block is two registers: the index in the upper half.
 #[derive(Clone, Copy)]
 pub(crate) struct Place(u64);
 
 impl Place {
-    #[inline]
-    fn new(index: u32, offset: u32) -> Self {
-        Self(u64::from(index) << u32::BITS | u64::from(offset))
-    }
-
     #[inline]
     pub(crate) fn index(self) -> u32 {
         // CAST: The upper half fits.

@@ -14,13 +14,17 @@ use crate::{
         Word,
         WORD_BITS, //
     },
-    geometry::Geometry,
+    geometry::{
+        Geometry,
+        Place, //
+    },
     table::Node, //
 };
 use core::{
     alloc::Layout,
     cell::UnsafeCell,
     marker::PhantomData,
+    mem::offset_of,
     ptr::NonNull, //
 };
 use kernel::{
@@ -64,11 +68,33 @@ pub(crate) struct Record {
 /// The bit of [`Record::number`] that says whether blocks are zeroed when they are freed.
 const ZERO_ON_FREE: u32 = 1 << 31;
 
+/// A page without blocks or memory, in no page table, that belongs to every pool.
+static NOTHING: Nothing = Nothing {
+    record: Record {
+        memory: UnsafeCell::new(None),
+        leaf: None,
+        number: 0,
+        hint: Atomic::new(0),
+        blocks: Atomic::new(0),
+    },
+    bitmap: Word::new(0),
+};
+
+/// A record with a bitmap of one word, in a cache line of its own.
+#[repr(C, align(64))]
+struct Nothing {
+    record: Record,
+    bitmap: Word,
+}
+
+// SAFETY: Nobody ever writes to `memory`, since there is no bit to take.
+unsafe impl Sync for Nothing {}
+
 // With a bitmap of one word, a record is one cache line, and not part of another record's.
-static_assert!(size_of::<Record>() + size_of::<Word>() <= 64);
+static_assert!(size_of::<Nothing>() <= 64);
 
 /// Where the bitmap begins, in bytes from the beginning of the record.
-const BITMAP: usize = size_of::<Record>().next_multiple_of(align_of::<Word>());
+const BITMAP: usize = offset_of!(Nothing, bitmap);
 
 /// A page, borrowed for as long as its pool lives.
 ///
@@ -76,7 +102,7 @@ const BITMAP: usize = size_of::<Record>().next_multiple_of(align_of::<Word>());
 ///
 /// `0` points to the beginning of a live allocation that holds a [`Record`] and its bitmap, both
 /// of which stay for `'pool`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Page<'pool>(NonNull<Record>, PhantomData<&'pool Record>);
 
 // SAFETY: A page is shared by nature: the bitmap is atomic, and by the invariants of `Record`
@@ -130,6 +156,12 @@ impl<'pool> Page<'pool> {
         };
         // INVARIANT: The record and its bitmap have just been written.
         Ok(Self(record, PhantomData))
+    }
+
+    /// A page that has no blocks, and never will.
+    pub(crate) fn nothing() -> Self {
+        // INVARIANT: A static lives for any `'pool`.
+        Self(NonNull::from(&NOTHING).cast(), PhantomData)
     }
 
     /// Frees the record. If the page has memory, that is returned.
@@ -265,17 +297,17 @@ impl<'pool> Page<'pool> {
         self.record().number & ZERO_ON_FREE != 0
     }
 
-    /// Takes a free block of the word that a block was last taken from, and returns its index.
+    /// Takes a free block of the word that a block was last taken from, and returns its place.
     ///
     /// `None` if there is none, or if another thread was faster.
     #[inline(always)]
-    pub(crate) fn try_take(self) -> Option<u32> {
+    pub(crate) fn try_take(self, geometry: &Geometry) -> Option<Place> {
         // CAST: The number of a word is not negative.
         let hint = read_once(&self.record().hint) as u32;
         // SAFETY: By the invariants of `Record` there is such a word.
-        let bit = unsafe { self.word(hint) }.try_take()?;
+        let word = unsafe { self.word(hint) };
 
-        Some(hint.wrapping_mul(WORD_BITS) | bit)
+        word.try_take(|bit| geometry.place(hint.wrapping_mul(WORD_BITS) | bit))
     }
 
     /// Takes a free block, and returns its index. `None` if there is none.
@@ -421,6 +453,27 @@ impl<'pool> Page<'pool> {
         // INVARIANT: No bit is set or taken by anyone else, and this thread forgets those it took.
         self.record().blocks.store(0, Relaxed);
         memory
+    }
+
+    /// Fills the block at `place` with zeroes.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken the block.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn zero(self, place: Place) {
+        // SAFETY: The block is taken and not given back before this returns.
+        let memory = unsafe { self.memory() };
+        // CAST: An offset fits a `usize`.
+        let block = memory
+            .as_mut_ptr()
+            .cast::<u8>()
+            .wrapping_add(place.offset() as usize);
+
+        // SAFETY: The block is part of the page's memory. Nobody else writes to it, but for a
+        // device that the driver has told of it already or still.
+        unsafe { block.write_bytes(0, self.block_size()) };
     }
 
     /// The page's memory.

@@ -425,6 +425,12 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         Ok(unsafe { Block::new(taken) })
     }
 
+    /// See [`RawPool::lost_pages`].
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn lost_pages(&self) -> usize {
+        self.raw.lost_pages()
+    }
+
     /// The geometry of the pool's blocks. Any context.
     ///
     /// # Examples

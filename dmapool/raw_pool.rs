@@ -46,6 +46,10 @@ use kernel::{
 };
 
 /// A pool without the types of its public face, [`crate::Pool`].
+///
+/// # Invariants
+///
+/// `current` comes from [`new_current_pages`].
 pub(crate) struct RawPool<'bound> {
     dev: &'bound Device<Bound>,
     name: CString,
@@ -83,12 +87,13 @@ impl<'bound> RawPool<'bound> {
     ) -> Result<Self> {
         let current = new_current_pages()?;
 
+        // INVARIANT: `current` has just been made.
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
             geometry,
             node,
-            // SAFETY: `current` lives in a box, for as long as the pool.
+            // SAFETY: `current` was made above, and lives in a box, for as long as the pool.
             table: unsafe { Table::new(&current, &geometry) },
             current,
             pages: Atomic::new(0),
@@ -120,7 +125,7 @@ impl<'bound> RawPool<'bound> {
             kernel::task::might_sleep();
         }
 
-        let taken = match self.alloc_here() {
+        let taken = match self.current().try_take(&self.geometry) {
             Some(taken) => taken,
             None => self.alloc_elsewhere(flags)?,
         };
@@ -218,20 +223,9 @@ impl<'bound> RawPool<'bound> {
 
     /// What this CPU works on.
     #[inline]
-    pub(crate) fn current(&self) -> Option<&Current> {
-        here(&self.current)
-    }
-
-    /// Takes a block of the CPU's current page.
-    ///
-    /// Not generic, and not inlined, so that what drivers call is small.
-    #[inline(never)]
-    fn alloc_here(&self) -> Option<Taken<'_>> {
-        let page = self.current()?.page()?;
-        let place = self.geometry.place(page.try_take()?);
-
-        // INVARIANT: `try_take` returns a block that nobody else has.
-        Some(Taken { page, place })
+    pub(crate) fn current(&self) -> &Current {
+        // SAFETY: By the type invariants.
+        unsafe { here(&self.current) }
     }
 
     /// Allocates a block when that is not to be had so easily.
@@ -239,11 +233,11 @@ impl<'bound> RawPool<'bound> {
     #[inline(never)]
     fn alloc_elsewhere(&self, flags: Flags) -> Result<Taken<'_>> {
         let current = self.current();
-        let page = current.and_then(Current::page);
 
-        if let Some(taken) = page
-            .and_then(|page| self.take(page))
+        if let Some(taken) = self
+            .take(current.page())
             .or_else(|| self.search(current))
+            .or_else(|| self.take_freed(current))
             .or_else(|| self.settle(current))
             .or_else(|| self.steal(current))
         {
@@ -272,59 +266,60 @@ impl<'bound> RawPool<'bound> {
         })
     }
 
+    /// Takes a block of the page that this CPU has freed into last, and makes that the one to
+    /// allocate from: it is in the cache.
+    fn take_freed<'a>(&'a self, current: &'a Current) -> Option<Taken<'a>> {
+        let page = current.freed();
+        let taken = self.take(page)?;
+
+        // SAFETY: Both are of this pool.
+        unsafe { current.set(page) };
+        Some(taken)
+    }
+
     /// Takes a block of an announced page, and makes that the current page.
-    fn search<'a>(&'a self, current: Option<&'a Current>) -> Option<Taken<'a>> {
-        let last = current.and_then(Current::page);
-        let found = || self.table.find(Kind::Free, last);
+    fn search<'a>(&'a self, current: &'a Current) -> Option<Taken<'a>> {
+        let found = || self.table.find(Kind::Free, current.page());
 
         // A page that was announced can be empty by now.
         iter::from_fn(found).find_map(|page| {
             let taken = self.take(page)?;
 
-            self.work_on(page, current);
+            // SAFETY: Both are of this pool.
+            unsafe { current.set(page) };
             Some(taken)
         })
     }
 
     /// Adds a page, if that is easy, for a CPU that has lived on other CPUs' pages for a while.
-    fn settle<'a>(&'a self, current: Option<&'a Current>) -> Option<Taken<'a>> {
-        if !current?.needs_page() {
+    fn settle(&self, current: &Current) -> Option<Taken<'_>> {
+        if !current.needs_page() {
             return None;
         }
         self.grow(current, GFP_NOWAIT | __GFP_NOWARN).ok()
     }
 
-    /// Takes a block of a page that is the current one of another CPU.
-    fn steal(&self, current: Option<&Current>) -> Option<Taken<'_>> {
+    /// Takes a block of a page that is a current one of another CPU.
+    fn steal(&self, current: &Current) -> Option<Taken<'_>> {
         let taken = self
             .current
             .iter()
-            .filter_map(Current::page)
+            .flat_map(|other| [other.page(), other.freed()])
             .find_map(|page| self.take(page))?;
 
-        if let Some(current) = current {
-            current.note_stolen();
-        }
+        current.note_stolen();
         Some(taken)
     }
 
-    /// Makes `page`, which is not announced, the current page.
-    fn work_on(&self, page: Page<'_>, current: Option<&Current>) {
-        match current {
-            // SAFETY: Both are of this pool.
-            Some(current) => unsafe { current.set(page) },
-            None => announce_free(page),
-        }
-    }
-
     /// Adds a page to the pool, and takes the first block of it.
-    pub(crate) fn grow(&self, current: Option<&Current>, flags: Flags) -> Result<Taken<'_>> {
+    pub(crate) fn grow(&self, current: &Current, flags: Flags) -> Result<Taken<'_>> {
         let before = self.capacity();
         let page = self.add_page(flags, 1)?;
 
         // Most often a pool grows when all blocks are taken: then the level is known for free.
         self.note_level(before.wrapping_add(1));
-        self.work_on(page, current);
+        // SAFETY: Both are of this pool.
+        unsafe { current.set(page) };
         // INVARIANT: `add_page` leaves the first block to its caller.
         Ok(Taken {
             page,
@@ -350,12 +345,11 @@ impl<'bound> RawPool<'bound> {
         Ok(page)
     }
 
-    /// Gets memory from the system: the larger the pool, the more at once, but not more than a
-    /// quarter of what it has; or else as little as possible. Returns how many pages, as a power of
-    /// two.
+    /// Gets memory from the system: the larger the pool, the more at once, but not more than
+    /// half of what it has; or else as little as possible. Returns how many pages, as a power of two.
     fn run_of_pages(&self, flags: Flags) -> Result<(Coherent<[u8]>, u32)> {
         let size = self.geometry.page_size();
-        let order = (read_once(&self.pages) / 4)
+        let order = (read_once(&self.pages) / 2)
             .checked_ilog2()
             .unwrap_or(0)
             .min(self.geometry.max_order());
@@ -381,7 +375,7 @@ impl<'bound> RawPool<'bound> {
 
     /// A page in the table that has no memory, and that is given to nobody else.
     fn vacant_page(&self, flags: Flags) -> Result<Page<'_>> {
-        if let Some(page) = self.table.find(Kind::Vacant, None) {
+        if let Some(page) = self.table.find(Kind::Vacant, Page::nothing()) {
             return Ok(page);
         }
 
@@ -410,6 +404,26 @@ impl<'bound> RawPool<'bound> {
     #[cfg(CONFIG_KUNIT)]
     pub(crate) fn records(&self) -> u32 {
         self.table.len()
+    }
+
+    /// Pages that have something, and that no allocation would find but by looking at all of them.
+    ///
+    /// While nobody allocates or frees there must be none.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn lost_pages(&self) -> usize {
+        let is_current = |page| {
+            self.current
+                .iter()
+                .any(|current| current.page() == page || current.freed() == page)
+        };
+
+        self.table
+            .pages()
+            .filter(|&page| match page.blocks() {
+                0 => !Table::leads_to(page, Kind::Vacant),
+                _ => page.has_free() && !is_current(page) && !Table::leads_to(page, Kind::Free),
+            })
+            .count()
     }
 
     fn capacity(&self) -> u64 {

@@ -18,7 +18,10 @@ use crate::{
         read_once,
         Word, //
     },
-    current::Current,
+    current::{
+        here,
+        Current, //
+    },
     geometry::Geometry,
     page::{
         Page,
@@ -62,7 +65,10 @@ pub(crate) enum Kind {
 ///
 /// # Invariants
 ///
-/// `current` points to the pool's current pages, which outlive the table.
+/// `current` points to the pool's current pages, from [`new_current_pages`], which outlive the
+/// table.
+///
+/// [`new_current_pages`]: crate::current::new_current_pages
 #[derive(Clone, Copy)]
 struct Common {
     current: NonNull<[Current]>,
@@ -114,11 +120,11 @@ impl Node {
         )?)
     }
 
-    /// The pool's current pages.
+    /// What this CPU works on.
     #[inline]
-    pub(crate) fn current(&self) -> &[Current] {
+    pub(crate) fn current(&self) -> &Current {
         // SAFETY: By the type invariants of `Common`.
-        unsafe { self.common.current.as_ref() }
+        unsafe { here(self.common.current.as_ref()) }
     }
 
     /// Bytes in a block of the pool.
@@ -273,7 +279,10 @@ fn slot_at(height: u32, number: u32) -> u32 {
 impl Table {
     /// # Safety
     ///
-    /// `current` must not move, and live as long as the table and its pages.
+    /// `current` must come from [`new_current_pages`], must not move, and live as long as the table
+    /// and its pages.
+    ///
+    /// [`new_current_pages`]: crate::current::new_current_pages
     pub(crate) unsafe fn new(current: &[Current], geometry: &Geometry) -> Self {
         // INVARIANT: There is no tree and no page. The caller vouches for `current`.
         Self {
@@ -312,12 +321,12 @@ impl Table {
 
     /// Finds a page of `kind`, and takes its announcement.
     ///
-    /// The first one after `last`, if that is given, and from the beginning when the end is
+    /// The first one after `last`, if that is in the table, and from the beginning when the end is
     /// reached. So blocks that are freed into a page become many before it is its turn again, and
     /// CPUs keep apart.
-    pub(crate) fn find<'a>(&'a self, kind: Kind, last: Option<Page<'a>>) -> Option<Page<'a>> {
-        let mut node = last.and_then(Page::leaf);
-        let mut slot = last.map_or(0, |page| page.number() % FANOUT);
+    pub(crate) fn find<'a>(&'a self, kind: Kind, last: Page<'a>) -> Option<Page<'a>> {
+        let mut node = last.leaf();
+        let mut slot = last.number() % FANOUT;
         let mut tree = 0u32;
 
         while let Some(this) = node {
@@ -340,6 +349,20 @@ impl Table {
     fn roots(&self, height: u32) -> impl Iterator<Item = &Node> {
         // CAST: A small constant.
         (height..TREES as u32).map_while(|height| self.root(height))
+    }
+
+    /// Whether a search for `kind` can come to `page`.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn leads_to(page: Page<'_>, kind: Kind) -> bool {
+        let mut above = page.leaf().map(|leaf| (leaf, page.number() % FANOUT));
+
+        while let Some((node, slot)) = above {
+            if !node.summary(kind).contains(slot) {
+                return false;
+            }
+            above = node.parent();
+        }
+        true
     }
 
     /// Announces `page`, which stands in this table, as one of `kind`.
