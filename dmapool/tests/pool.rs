@@ -206,9 +206,18 @@ mod suite {
             let reserved = device.starved(|| fill_pool(&pool, count))?;
             assert!(all_intact(&reserved) && all_intact(&held));
         }
+        assert!(holds(&pool, 0));
         let pages = pool.statistics().pages;
         pool.reserve(1000, GFP_KERNEL)?;
         assert_eq!(pool.statistics().pages, pages);
+
+        // Not one too few, wherever in a page that is.
+        for count in 1..=2 * GEOMETRY.blocks_per_page() as usize {
+            let pool = new_pool(&device)?;
+
+            pool.reserve(count, GFP_KERNEL)?;
+            assert!(pool.statistics().capacity as usize >= count);
+        }
 
         let result = device.starved(|| pool.reserve(5000, GFP_KERNEL | __GFP_NOWARN));
         assert_eq!(result, Err(ENOMEM));
@@ -237,6 +246,7 @@ mod suite {
 
             drop(blocks);
             assert_eq!(pool.shrink(), pages - freed);
+            assert!(holds(&pool, 0));
             assert_eq!(pool.statistics().capacity, 0);
             assert_eq!(pages_held(), held);
         }
@@ -260,6 +270,11 @@ mod suite {
         let now = pool.statistics();
         assert_eq!((now.live, now.high_water), (0, 3 * per_page + 2));
         assert_eq!(now.failures, 0);
+
+        // The mark is known without having been asked for when it was high.
+        let pool = new_pool(&device)?;
+        drop(fill_pool(&pool, 3 * per_page as usize + 2)?);
+        assert_eq!(pool.statistics().high_water, 3 * per_page + 1);
         Ok(())
     }
 
@@ -291,13 +306,14 @@ mod suite {
         let pool = RawPool::new(device.bound(), c"race", GEOMETRY, NumaNode::NO_NODE)?;
         let mut held = KVec::new();
 
-        for _ in 0..5 {
+        // More would be joined pages.
+        for _ in 0..4 {
             held.push(pool.grow(pool.current(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
-        while held.len() < 5 * GEOMETRY.blocks_per_page() as usize {
+        while held.len() < 4 * GEOMETRY.blocks_per_page() as usize {
             held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;
         }
-        assert_eq!(pool.statistics().pages, 5);
+        assert_eq!(pool.statistics().pages, 4);
         for taken in held {
             // SAFETY: The block is not used any more.
             unsafe { taken.give() };

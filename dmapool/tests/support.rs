@@ -170,13 +170,14 @@ pub(super) fn fill(block: &Block<'_>, value: u8) {
     };
 }
 
-/// Whether the pool holds exactly `live` blocks.
+/// Whether the pool holds exactly `live` blocks, and all others can be found. Nobody may use it
+/// meanwhile.
 pub(super) fn holds(pool: &Pool<'_>, live: usize) -> bool {
-    pool.statistics().live == live as u64
+    pool.lost_pages() == 0 && pool.statistics().live == live as u64
 }
 
-/// How many pages a pool may have when `needed` would do: it may get a quarter more at once, and
+/// How many pages a pool may have when `needed` would do: it may get half as much more at once, and
 /// does so for each CPU that a thread happens to run on.
 pub(super) fn may_have(needed: usize) -> RangeInclusive<usize> {
-    needed..=needed + (needed / 4 + 1) * (nr_cpu_ids() as usize)
+    needed..=needed + (needed / 2 + 1) * (nr_cpu_ids() as usize)
 }

@@ -127,7 +127,7 @@ mod suite {
             // for one that each CPU works on, and one that each thread may have added in a race.
             let most = (THREADS as usize * MOST).div_ceil(geometry.blocks_per_page() as usize);
             let slack = (nr_cpu_ids() + THREADS) as usize;
-            assert!(pool.statistics().pages as usize <= (most + slack) * 5 / 4);
+            assert!(pool.statistics().pages as usize <= (most + slack) * 3 / 2);
         }
         Ok(())
     }
