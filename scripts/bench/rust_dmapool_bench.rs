@@ -182,6 +182,8 @@ enum Kind {
     Churn,
     /// Hold all, and allocate and free some more, a burst at a time.
     Live,
+    /// As `Row`, with a pool for each thread: what the machine has to give.
+    Apart,
     /// One thread allocates, another one frees.
     HandOver,
     /// Make a pool, allocate all, free them, destroy the pool.
@@ -196,7 +198,7 @@ const SMALL: [usize; 3] = [64, 64, 0];
 const LARGE: [usize; 3] = [4096, 4096, 0];
 
 /// The first six are those of `mm/dmapool_test.c`.
-const WORKLOADS: [Workload; 16] = [
+const WORKLOADS: [Workload; 17] = [
     Workload::new("row-16", [16, 16, 0], 8192, Kind::Row),
     Workload::new("row-64", SMALL, 8192, Kind::Row),
     Workload::new("row-256", [256, 256, 0], 8192, Kind::Row),
@@ -208,7 +210,8 @@ const WORKLOADS: [Workload; 16] = [
     Workload::new("churn-90", SMALL, 8192, Kind::Churn),
     Workload::new("live-1k", SMALL, 1_000, Kind::Live),
     Workload::new("live-1m", SMALL, 1_000_000, Kind::Live),
-    Workload::new("hand-over", SMALL, 1024, Kind::HandOver),
+    Workload::new("apart-64", SMALL, 8192, Kind::Apart),
+    Workload::new("hand-over", SMALL, RING, Kind::HandOver),
     Workload::new("grow-64", SMALL, 8192, Kind::Grow),
     Workload::new("grow-4096", LARGE, 1024, Kind::Grow),
     Workload::new("alloc-single", SMALL, 1024, Kind::Single),
@@ -316,7 +319,7 @@ fn work<P: AnyPool>(pool: &P, w: Workload, rounds: usize, gate: &Gate, seed: u64
 
     fill(pool, &mut held, all.clone())?;
     match w.kind {
-        Kind::Row => {
+        Kind::Row | Kind::Apart => {
             free(pool, &mut held, all.clone())?;
             gate.pass();
             let time = nanoseconds(|| {
@@ -402,8 +405,9 @@ impl Cost {
     }
 }
 
-/// Threads that all work on one pool. The cost is that of the slowest one, for the pairs of all.
-fn in_threads<P: AnyPool>(pool: &P, w: Workload, rounds: usize, threads: u32) -> Result<Cost> {
+/// Threads that work on the pools in turn. The cost is that of the slowest one, for the pairs of
+/// all.
+fn in_threads<P: AnyPool>(pools: &[P], w: Workload, rounds: usize, threads: u32) -> Result<Cost> {
     let gate = Gate {
         threads,
         waiting: Atomic::new(0),
@@ -412,7 +416,7 @@ fn in_threads<P: AnyPool>(pool: &P, w: Workload, rounds: usize, threads: u32) ->
     let pairs = Atomic::new(0u64);
     let mut handles = KVec::new();
 
-    for number in 0..threads {
+    for (number, pool) in (0..threads).zip(pools.iter().cycle()) {
         let (gate, slowest, pairs) = (&gate, &slowest, &pairs);
 
         handles.push(
@@ -437,11 +441,14 @@ fn in_threads<P: AnyPool>(pool: &P, w: Workload, rounds: usize, threads: u32) ->
     })
 }
 
+/// Places in the ring of [`hand_over`].
+const RING: usize = 1024;
+
 /// One thread allocates, another one frees, with a ring of blocks between them.
-fn hand_over<P: AnyPool>(pool: &P, w: Workload, rounds: usize) -> Result<Cost> {
+fn hand_over<P: AnyPool>(pool: &P, rounds: usize) -> Result<Cost> {
     let ring: KVVec<Slot<P::Held<'_>>> = {
-        let mut ring = KVVec::with_capacity(w.blocks, GFP_KERNEL)?;
-        for _ in 0..w.blocks {
+        let mut ring = KVVec::with_capacity(RING, GFP_KERNEL)?;
+        for _ in 0..RING {
             ring.push(Slot::new(), GFP_KERNEL)?;
         }
         ring
@@ -455,7 +462,7 @@ fn hand_over<P: AnyPool>(pool: &P, w: Workload, rounds: usize) -> Result<Cost> {
     let consumer = Thread::spawn(1, move || {
         gate.pass();
         for i in 0..pairs {
-            pool.free(ring[i % ring.len()].take());
+            pool.free(ring[i % RING].take());
         }
         Ok(())
     })?;
@@ -467,7 +474,7 @@ fn hand_over<P: AnyPool>(pool: &P, w: Workload, rounds: usize) -> Result<Cost> {
             for i in 0..pairs {
                 // There is always memory, and an early end would leave the consumer waiting.
                 while let Some(block) = pool.alloc() {
-                    ring[i % ring.len()].put(block);
+                    ring[i % RING].put(block);
                     break;
                 }
             }
@@ -528,7 +535,7 @@ fn measure<P: AnyPool>(
     threads: u32,
 ) -> Result<Cost> {
     match w.kind {
-        Kind::HandOver => hand_over(&new()?, w, rounds),
+        Kind::HandOver => hand_over(&new()?, rounds),
         Kind::Grow => {
             let mut time = 0;
 
@@ -550,7 +557,14 @@ fn measure<P: AnyPool>(
             };
             work(&new()?, w, rounds, &gate, 1)
         }
-        _ => in_threads(&new()?, w, rounds, threads),
+        Kind::Apart => {
+            let mut pools = KVec::new();
+            for _ in 0..threads {
+                pools.push(new()?, GFP_KERNEL)?;
+            }
+            in_threads(&pools, w, rounds, threads)
+        }
+        _ => in_threads(&[new()?], w, rounds, threads),
     }
 }
 
@@ -592,9 +606,8 @@ fn report(w: Workload, threads: u32, pool: &str, cost: Cost) {
     );
 }
 
-/// Runs `w` as often as asked for, one pool after the other.
+/// Runs `w` once, one pool after the other.
 fn run(dev: &Device<Bound>, w: Workload, threads: u32) -> Result {
-    let runs = module_parameters::runs.value();
     // The larger ones take fewer rounds to say as much.
     let rounds = module_parameters::rounds.value() as usize;
     let rounds = match w.kind {
@@ -602,19 +615,28 @@ fn run(dev: &Device<Bound>, w: Workload, threads: u32) -> Result {
         _ => rounds,
     };
 
-    for _ in 0..runs {
-        if matches!(w.kind, Kind::Single | Kind::Bulk) {
-            let cost = measure_bulk(&new_rust_pool(dev, w.geometry)?, w, rounds)?;
+    if matches!(w.kind, Kind::Single | Kind::Bulk) {
+        let cost = measure_bulk(&new_rust_pool(dev, w.geometry)?, w, rounds)?;
 
-            report(w, threads, "rust", cost);
-            continue;
-        }
-        let cost = measure(|| CPool::new(dev, w.geometry), w, rounds, threads)?;
-        report(w, threads, CPool::NAME, cost);
-        let cost = measure(|| new_rust_pool(dev, w.geometry), w, rounds, threads)?;
-        report(w, threads, <RustPool<'_> as AnyPool>::NAME, cost);
+        report(w, threads, "rust", cost);
+        return Ok(());
     }
+    let cost = measure(|| CPool::new(dev, w.geometry), w, rounds, threads)?;
+    report(w, threads, CPool::NAME, cost);
+    let cost = measure(|| new_rust_pool(dev, w.geometry), w, rounds, threads)?;
+    report(w, threads, <RustPool<'_> as AnyPool>::NAME, cost);
     Ok(())
+}
+
+/// Whether `w` says something with that many threads.
+fn wanted(w: Workload, threads: u32) -> bool {
+    match w.kind {
+        Kind::HandOver => threads == 2,
+        Kind::Grow | Kind::Single | Kind::Bulk => threads == 1,
+        // A million blocks for each thread are too many.
+        Kind::Live => threads == 1 || w.blocks < 100_000,
+        _ => true,
+    }
 }
 
 /// The longest that a single allocation took, of many from a pool that grows.
@@ -670,17 +692,13 @@ impl kernel::Module for Bench {
 
         let most = module_parameters::threads.value();
         for w in WORKLOADS {
-            for threads in [1, 2, 4] {
-                let wanted = match w.kind {
-                    Kind::HandOver => threads == 2,
-                    Kind::Grow | Kind::Single | Kind::Bulk => threads == 1,
-                    // A million blocks for each thread are too many.
-                    Kind::Live => threads == 1 || w.blocks < 100_000,
-                    _ => true,
-                };
-
-                if wanted && threads <= most {
-                    run(dev, w, threads)?;
+            // One number of threads after the other, so that they can be compared even if the
+            // machine is slower for a while.
+            for _ in 0..module_parameters::runs.value() {
+                for threads in [1, 2, 4] {
+                    if threads <= most && wanted(w, threads) {
+                        run(dev, w, threads)?;
+                    }
                 }
             }
         }
