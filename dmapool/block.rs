@@ -183,6 +183,11 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
         }
     }
 
+    /// Fills the block with zeroes, before anybody else has it.
+    pub(crate) fn zero(&self) {
+        self.taken.zero();
+    }
+
     /// The address to give to the device: a bus address, in bytes.
     ///
     /// Any context. Corresponds to the `handle` of C's `dma_pool_alloc()`.

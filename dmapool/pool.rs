@@ -341,6 +341,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         });
         if result.is_err() {
             blocks.fill_with(|| None);
+        } else if self.raw.wants_zero(flags) {
+            blocks.iter().flatten().for_each(Block::zero);
         }
         result
     }

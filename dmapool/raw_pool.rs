@@ -119,29 +119,37 @@ impl<'bound> RawPool<'bound> {
     /// See [`crate::Pool::alloc`].
     #[inline]
     pub(crate) fn alloc(&self, flags: Flags) -> Result<Taken<'_>> {
-        // What C's `might_alloc()` checks. Without this, misuse would show only when growing.
-        #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
-        if flags.contains(GFP_KERNEL) {
-            kernel::task::might_sleep();
-        }
+        let taken = self.alloc_as_is(flags)?;
 
-        let taken = match self.current().try_take(&self.geometry) {
-            Some(taken) => taken,
-            None => self.alloc_elsewhere(flags)?,
-        };
         if self.wants_zero(flags) {
             taken.zero();
         }
         Ok(taken)
     }
 
+    /// Allocates a block, and leaves in it what there is.
+    #[inline]
+    fn alloc_as_is(&self, flags: Flags) -> Result<Taken<'_>> {
+        // What C's `might_alloc()` checks. Without this, misuse would show only when growing.
+        #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
+        if flags.contains(GFP_KERNEL) {
+            kernel::task::might_sleep();
+        }
+
+        match self.current().try_take(&self.geometry) {
+            Some(taken) => Ok(taken),
+            None => self.alloc_elsewhere(flags),
+        }
+    }
+
     /// Whether blocks allocated with `flags` are to be zeroed; C's `want_init_on_alloc()`.
     #[inline]
-    fn wants_zero(&self, flags: Flags) -> bool {
+    pub(crate) fn wants_zero(&self, flags: Flags) -> bool {
         self.zero_on_alloc || flags.contains(__GFP_ZERO)
     }
 
     /// See [`crate::Pool::alloc_bulk`]. Calls `f` with each block, `count` times if this succeeds.
+    /// Zeroing them is left to the caller.
     #[inline]
     pub(crate) fn alloc_bulk<'pool>(
         &'pool self,
@@ -149,28 +157,22 @@ impl<'bound> RawPool<'bound> {
         flags: Flags,
         mut f: impl FnMut(Taken<'pool>),
     ) -> Result {
-        let zero = self.wants_zero(flags);
         let geometry = self.geometry;
         let mut left = count;
 
         while left > 0 {
             // One block in the usual way, which finds or makes a page to take more from.
-            let first = self.alloc(flags)?;
+            let first = self.alloc_as_is(flags)?;
             let page = first.page;
 
             f(first);
             left = left.wrapping_sub(1);
             let more = page.take_many(left, |index| {
                 // INVARIANT: `take_many` returns blocks that nobody else has.
-                let taken = Taken {
+                f(Taken {
                     page,
                     place: geometry.place(index),
-                };
-
-                if zero {
-                    taken.zero();
-                }
-                f(taken)
+                })
             });
             left = left.saturating_sub(more);
         }
