@@ -58,8 +58,11 @@
 //! | `table.rs` | all pages, and how to find one with a free block |
 //! | `current.rs` | which page each CPU allocates from |
 //! | `block.rs`, `payload.rs` | the owner of a block, and what a block can hold |
-//! | `raw_pool.rs`, `zeroing.rs` | allocating, growing, destroying |
+//! | `raw_pool.rs` | allocating, growing, destroying |
+//! | `contents.rs` | zeroing, and poisoning to find late writes |
 //! | `pool.rs`, `managed.rs` | the public face, and the variant that devres destroys |
+//! | `c_pool.rs`, `index.rs` | the interface for C, and how an address becomes a page |
+//! | `debugfs.rs` | what pools there are, for people to read |
 //! | `helpers.c`, `exports.c` | what Rust cannot do by itself |
 //!
 //! The design, with the argument for each memory ordering, is in `Documentation/`.
@@ -70,10 +73,18 @@ use kernel::prelude::*;
 mod bitmap;
 #[path = "dmapool/block.rs"]
 mod block;
+#[path = "dmapool/c_pool.rs"]
+mod c_pool;
+#[path = "dmapool/contents.rs"]
+mod contents;
 #[path = "dmapool/current.rs"]
 mod current;
+#[path = "dmapool/debugfs.rs"]
+mod debugfs;
 #[path = "dmapool/geometry.rs"]
 mod geometry;
+#[path = "dmapool/index.rs"]
+mod index;
 #[path = "dmapool/managed.rs"]
 mod managed;
 #[path = "dmapool/page.rs"]
@@ -89,8 +100,6 @@ mod table;
 #[cfg(CONFIG_KUNIT)]
 #[path = "dmapool/tests/mod.rs"]
 mod tests;
-#[path = "dmapool/zeroing.rs"]
-mod zeroing;
 
 pub use block::{
     Block,
@@ -109,12 +118,15 @@ struct Module;
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: A module is loaded once, and nobody else can have called into it.
+        unsafe { debugfs::init() };
         Ok(Self)
     }
 }
 
 impl Drop for Module {
     fn drop(&mut self) {
+        debugfs::exit();
         pr_info!(
             "unloaded, {} pages kept for devices\n",
             raw_pool::pages_held()
@@ -128,4 +140,10 @@ module! {
     authors: ["The rust_dmapool authors"],
     description: "DMA pools for Rust drivers",
     license: "GPL v2",
+    params: {
+        poison: bool {
+            default: false,
+            description: "Fill free blocks with a value, and report who writes to them",
+        },
+    },
 }

@@ -171,6 +171,25 @@ impl Word {
         self.0.fetch_add(1u64.wrapping_shl(bit), Release) == 0
     }
 
+    /// Gives back `bit`, if it is clear. Returns whether no bit was set before, or `None` if it
+    /// was set.
+    ///
+    /// For callers who may be wrong about having taken it.
+    ///
+    /// Release: as [`Word::give`].
+    pub(crate) fn try_give(&self, bit: u32) -> Option<bool> {
+        let mask = 1u64.wrapping_shl(bit);
+        let mut bits = read_once(&self.0);
+
+        while bits & mask == 0 {
+            match self.0.cmpxchg(bits, bits | mask, Release) {
+                Ok(_) => return Some(bits == 0),
+                Err(now) => bits = now,
+            }
+        }
+        None
+    }
+
     /// Sets `bit`, whether it is set or not. Returns whether no bit was set before.
     ///
     /// Release, and always a read-modify-write even if there is nothing to change: a thread that

@@ -47,7 +47,7 @@ impl<'pool> Taken<'pool> {
 
     /// The block's first byte.
     #[inline]
-    fn as_ptr(&self) -> *mut u8 {
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
         // CAST: An offset fits a `usize`.
         let offset = self.place.offset() as usize;
 
@@ -55,7 +55,7 @@ impl<'pool> Taken<'pool> {
     }
 
     #[inline]
-    fn dma_address(&self) -> DmaAddress {
+    pub(crate) fn dma_address(&self) -> DmaAddress {
         self.memory()
             .dma_address()
             .wrapping_add(self.place.offset().into())
@@ -63,15 +63,15 @@ impl<'pool> Taken<'pool> {
 
     /// In bytes.
     #[inline]
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.page.block_size()
     }
 
-    /// Fills the block with zeroes.
-    #[inline]
-    pub(crate) fn zero(&self) {
-        // SAFETY: By the type invariants the block is taken.
-        unsafe { self.page.zero(self.place) };
+    /// Fills the block with `value`.
+    pub(crate) fn fill_with(&self, value: u8) {
+        // SAFETY: By the type invariants the block is taken, so its memory is there and nobody else
+        // writes to it, but for a device that the driver has told of it already or still.
+        unsafe { self.as_ptr().write_bytes(value, self.size()) };
     }
 
     /// Gives the block back.
@@ -81,8 +81,9 @@ impl<'pool> Taken<'pool> {
     /// The block must not be used after this.
     #[inline]
     pub(crate) unsafe fn give(&self) {
-        if self.page.zero_on_free() {
-            self.zero();
+        if self.page.fill_on_free() {
+            // SAFETY: By the type invariants the block is taken.
+            unsafe { self.page.fill_freed(self.place) };
         }
         // SAFETY: By the type invariants the block is taken, and by the requirements of this
         // function it is not used again.
@@ -183,9 +184,8 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
         }
     }
 
-    /// Fills the block with zeroes, before anybody else has it.
-    pub(crate) fn zero(&self) {
-        self.taken.zero();
+    pub(crate) fn taken(&self) -> &Taken<'pool> {
+        &self.taken
     }
 
     /// The address to give to the device: a bus address, in bytes.

@@ -390,6 +390,29 @@ impl Geometry {
         let gaps = index / self.per_segment;
         Place(place.wrapping_add(gaps.wrapping_mul(self.gap).into()))
     }
+
+    /// The place of the block that begins at `offset`, in bytes, if one would begin there. Whether
+    /// the page has as many blocks is not looked at.
+    #[inline]
+    pub(crate) fn block_at(&self, offset: u32) -> Option<Place> {
+        let mut index = offset / self.size;
+
+        if self.gap != 0 {
+            let segment = self.per_segment.get().wrapping_mul(self.size.get());
+            let segment = segment.wrapping_add(self.gap);
+            let (before, rest) = (
+                offset.checked_div(segment)?,
+                offset.checked_rem(segment)? / self.size,
+            );
+
+            index = before
+                .wrapping_mul(self.per_segment.get())
+                .wrapping_add(rest);
+        }
+        let place = self.place(index);
+
+        (place.offset() == offset).then_some(place)
+    }
 }
 
 /// The place of a block in its page: its index, and its distance from the beginning in bytes.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 /*
- * Static inlines that Rust code cannot call, because they test static keys.
+ * What Rust code cannot do by itself: static inlines that test static keys, and macros.
  */
 
 #include <linux/mm.h>
+#include <linux/xarray.h>
 
 #include "helpers.h"
 
@@ -16,4 +17,23 @@ bool rust_dmapool_want_init_on_alloc(void)
 bool rust_dmapool_want_init_on_free(void)
 {
 	return want_init_on_free();
+}
+
+void rust_dmapool_index_init(struct xarray *xa)
+{
+	xa_init_flags(xa, XA_FLAGS_LOCK_IRQ);
+}
+
+/* xa_store() for any context, with interrupts enabled or not. */
+int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
+{
+	XA_STATE(xas, xa, index);
+	unsigned long flags;
+
+	do {
+		xas_lock_irqsave(&xas, flags);
+		xas_store(&xas, entry);
+		xas_unlock_irqrestore(&xas, flags);
+	} while (xas_nomem(&xas, gfp));
+	return xas_error(&xas);
 }

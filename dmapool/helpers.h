@@ -7,4 +7,8 @@
 bool rust_dmapool_want_init_on_alloc(void);
 bool rust_dmapool_want_init_on_free(void);
 
+struct xarray;
+void rust_dmapool_index_init(struct xarray *xa);
+int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
+
 #endif

@@ -14,6 +14,8 @@ use crate::{
         Word,
         WORD_BITS, //
     },
+    block::Taken,
+    contents::Contents,
     geometry::{
         Geometry,
         Place, //
@@ -51,22 +53,25 @@ use kernel::{
 /// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
 ///   is `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
 ///   bits. The bit's number is below `blocks`, and `memory` holds that many blocks.
+/// - If `blocks` is 0 in all threads' eyes, `memory` belongs to the thread that the page was given
+///   to as vacant.
 /// - There is a word number `hint`.
 /// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
 #[repr(C)]
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
-    /// The page's number, and [`ZERO_ON_FREE`].
+    /// The page's number, and [`FILL_ON_FREE`].
     number: u32,
     /// The word that a block was last taken from, where there are probably more.
     hint: Atomic<i16>,
-    /// Blocks of the page, 0 if it has no memory.
+    /// Blocks of the page, 0 if nobody can have one.
     blocks: Atomic<i16>,
 }
 
-/// The bit of [`Record::number`] that says whether blocks are zeroed when they are freed.
-const ZERO_ON_FREE: u32 = 1 << 31;
+/// The bit of [`Record::number`] that says whether blocks are filled with something when they are
+/// freed.
+const FILL_ON_FREE: u32 = 1 << 31;
 
 /// A page without blocks or memory, in no page table, that belongs to every pool.
 static NOTHING: Nothing = Nothing {
@@ -134,13 +139,13 @@ impl<'pool> Page<'pool> {
     /// [`ENOMEM`] if there is no memory for the record.
     pub(crate) fn new(
         geometry: &Geometry,
-        zero_on_free: bool,
+        contents: &Contents,
         flags: Flags,
         node: NumaNode,
     ) -> Result<Self> {
         let layout = Record::layout(geometry)?;
         let record = Kmalloc::alloc(layout, flags, node)?.cast::<Record>();
-        let zero_on_free = if zero_on_free { ZERO_ON_FREE } else { 0 };
+        let number = contents.when_freed().map_or(0, |_| FILL_ON_FREE);
 
         // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
         // All bytes zero are a valid bitmap, in which no block is free.
@@ -149,7 +154,7 @@ impl<'pool> Page<'pool> {
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number: zero_on_free,
+                number,
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
             })
@@ -266,8 +271,8 @@ impl<'pool> Page<'pool> {
         // SAFETY: By the requirements of this function nobody else accesses the record.
         unsafe {
             (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
-            let zero_on_free = (*record).number & ZERO_ON_FREE;
-            (&raw mut (*record).number).write(number | zero_on_free);
+            let fill_on_free = (*record).number & FILL_ON_FREE;
+            (&raw mut (*record).number).write(number | fill_on_free);
         }
     }
 
@@ -282,7 +287,7 @@ impl<'pool> Page<'pool> {
 
     /// The page's number in the page table.
     pub(crate) fn number(self) -> u32 {
-        self.record().number & !ZERO_ON_FREE
+        self.record().number & !FILL_ON_FREE
     }
 
     /// Bytes in a block.
@@ -291,10 +296,10 @@ impl<'pool> Page<'pool> {
         self.leaf().map_or(0, Node::block_size)
     }
 
-    /// Whether blocks are to be zeroed when they are freed.
+    /// Whether blocks are to be filled with something when they are freed.
     #[inline]
-    pub(crate) fn zero_on_free(self) -> bool {
-        self.record().number & ZERO_ON_FREE != 0
+    pub(crate) fn fill_on_free(self) -> bool {
+        self.record().number & FILL_ON_FREE != 0
     }
 
     /// Takes a free block of the word that a block was last taken from, and returns its place.
@@ -360,6 +365,21 @@ impl<'pool> Page<'pool> {
         unsafe { self.word(index / WORD_BITS) }.give(index % WORD_BITS)
     }
 
+    /// Gives back the block `index`, if there is such a block and it is taken. Returns as
+    /// [`Page::give`], or `None` if there is nothing to give back.
+    ///
+    /// # Safety
+    ///
+    /// If the block is taken, the caller must have taken it, and must not use it after this.
+    #[inline]
+    pub(crate) unsafe fn try_give(self, index: u32) -> Option<bool> {
+        if index >= self.blocks() {
+            return None;
+        }
+        // SAFETY: There is such a block, so there is its word.
+        unsafe { self.word(index / WORD_BITS) }.try_give(index % WORD_BITS)
+    }
+
     /// Whether the page has a free block; a snapshot.
     pub(crate) fn has_free(self) -> bool {
         self.words().iter().any(|word| !word.is_empty())
@@ -381,24 +401,27 @@ impl<'pool> Page<'pool> {
                 .is_some_and(|word| !word.contains(index % WORD_BITS))
     }
 
-    /// Gives memory to a page that has none, and makes all its blocks free but the first `taken`,
-    /// at most 64, which the caller has then taken.
+    /// The memory of a page that has no blocks.
     ///
     /// # Safety
     ///
-    /// - The page must have no memory, and no other thread may be about to give it some.
-    /// - `memory` must be of `1 << order` pages of the pool's geometry, for which `order` is not
-    ///   too large.
-    pub(crate) unsafe fn fill(
-        self,
-        memory: Coherent<[u8]>,
-        geometry: &Geometry,
-        order: u32,
-        taken: u32,
-    ) {
-        // SAFETY: There is no memory, so by the invariants of `Record` no bit is set nor taken,
-        // and nobody reads `memory` without one.
-        unsafe { *self.record().memory.get() = Some(memory) };
+    /// The caller must have been given the page as vacant.
+    #[allow(clippy::mut_from_ref)] // The caller has it alone.
+    pub(crate) unsafe fn memory_of_vacant(self) -> &'pool mut Option<Coherent<[u8]>> {
+        // SAFETY: No bit is set nor taken, so by the invariants of `Record` nobody else accesses
+        // `memory`.
+        unsafe { &mut *self.record().memory.get() }
+    }
+
+    /// Makes blocks of the memory of a page that has none, all free but the first `taken`, at most
+    /// 64, which the caller has then taken.
+    ///
+    /// # Safety
+    ///
+    /// - The caller must have been given the page as vacant.
+    /// - It must have memory, of `1 << order` pages of the pool's geometry, for which `order` is
+    ///   not too large.
+    pub(crate) unsafe fn fill(self, geometry: &Geometry, order: u32, taken: u32) {
         // Relaxed: who reads 0 finds no word to look at, which is harmless, and who looks at one
         // does so by its own order.
         let blocks = geometry.blocks_per_page().wrapping_shl(order);
@@ -407,7 +430,7 @@ impl<'pool> Page<'pool> {
 
         let mut taken = lowest(taken);
         for (word, bits) in self.words_when_free(blocks) {
-            // INVARIANT: There is memory now. `Word::fill` releases it to whoever takes a bit.
+            // INVARIANT: There is memory. `Word::fill` releases it to whoever takes a bit.
             word.fill(bits & !taken);
             taken = 0;
         }
@@ -455,25 +478,20 @@ impl<'pool> Page<'pool> {
         memory
     }
 
-    /// Fills the block at `place` with zeroes.
+    /// Fills the block at `place` with what the pool wants in free blocks.
     ///
     /// # Safety
     ///
     /// The caller must have taken the block.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn zero(self, place: Place) {
-        // SAFETY: The block is taken and not given back before this returns.
-        let memory = unsafe { self.memory() };
-        // CAST: An offset fits a `usize`.
-        let block = memory
-            .as_mut_ptr()
-            .cast::<u8>()
-            .wrapping_add(place.offset() as usize);
+    pub(crate) unsafe fn fill_freed(self, place: Place) {
+        let value = self.leaf().and_then(|leaf| leaf.contents().when_freed());
 
-        // SAFETY: The block is part of the page's memory. Nobody else writes to it, but for a
-        // device that the driver has told of it already or still.
-        unsafe { block.write_bytes(0, self.block_size()) };
+        if let Some(value) = value {
+            // INVARIANT: By the requirements of this function.
+            Taken { page: self, place }.fill_with(value);
+        }
     }
 
     /// The page's memory.

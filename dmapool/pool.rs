@@ -341,8 +341,10 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         });
         if result.is_err() {
             blocks.fill_with(|| None);
-        } else if self.raw.wants_zero(flags) {
-            blocks.iter().flatten().for_each(Block::zero);
+        } else if self.raw.prepares(flags) {
+            for block in blocks.iter().flatten() {
+                self.raw.prepare(block.taken(), flags);
+            }
         }
         result
     }

@@ -9,23 +9,32 @@
 use crate::{
     bitmap::read_once,
     block::Taken,
+    contents::{
+        dump,
+        first_other,
+        Contents,
+        FREED, //
+    },
     current::{
         announce_free,
+        first_freed,
         here,
         new_current_pages,
         Current, //
     },
     geometry::Geometry,
+    index::Index,
+    module_parameters,
     page::Page,
     table::{
         Kind,
         Table, //
     },
-    zeroing,
 };
 use core::{
     iter,
-    mem, //
+    mem,
+    ptr::NonNull, //
 };
 use kernel::{
     alloc::{
@@ -36,7 +45,11 @@ use kernel::{
         Bound,
         Device, //
     },
-    dma::Coherent,
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
+    fmt,
     prelude::*,
     str::CString,
     sync::atomic::{
@@ -63,8 +76,9 @@ pub(crate) struct RawPool<'bound> {
     high_water: Atomic<u64>,
     /// Allocations that failed.
     failures: Atomic<u64>,
-    zero_on_alloc: bool,
-    zero_on_free: bool,
+    contents: Contents,
+    /// Only if frees are checked. Then no page loses its memory before the pool is dropped.
+    index: Option<Index>,
 }
 
 /// Pages of DMA memory that all pools have from the system.
@@ -86,6 +100,7 @@ impl<'bound> RawPool<'bound> {
         node: NumaNode,
     ) -> Result<Self> {
         let current = new_current_pages()?;
+        let contents = Contents::new(module_parameters::poison.value());
 
         // INVARIANT: `current` has just been made.
         Ok(Self {
@@ -94,14 +109,20 @@ impl<'bound> RawPool<'bound> {
             geometry,
             node,
             // SAFETY: `current` was made above, and lives in a box, for as long as the pool.
-            table: unsafe { Table::new(&current, &geometry) },
+            table: unsafe { Table::new(&current, &geometry, contents) },
             current,
             pages: Atomic::new(0),
             high_water: Atomic::new(0),
             failures: Atomic::new(0),
-            zero_on_alloc: zeroing::on_alloc(),
-            zero_on_free: zeroing::on_free(),
+            contents,
+            index: None,
         })
+    }
+
+    /// The same pool, with frees by address. Process context; may sleep.
+    pub(crate) fn with_index(mut self) -> Result<Self> {
+        self.index = Some(Index::new()?);
+        Ok(self)
     }
 
     pub(crate) fn device(&self) -> &'bound Device<Bound> {
@@ -121,8 +142,8 @@ impl<'bound> RawPool<'bound> {
     pub(crate) fn alloc(&self, flags: Flags) -> Result<Taken<'_>> {
         let taken = self.alloc_as_is(flags)?;
 
-        if self.wants_zero(flags) {
-            taken.zero();
+        if self.prepares(flags) {
+            self.prepare(&taken, flags);
         }
         Ok(taken)
     }
@@ -142,10 +163,48 @@ impl<'bound> RawPool<'bound> {
         }
     }
 
-    /// Whether blocks allocated with `flags` are to be zeroed; C's `want_init_on_alloc()`.
+    /// Whether there is something to do to blocks that are allocated with `flags`.
     #[inline]
-    pub(crate) fn wants_zero(&self, flags: Flags) -> bool {
-        self.zero_on_alloc || flags.contains(__GFP_ZERO)
+    pub(crate) fn prepares(&self, flags: Flags) -> bool {
+        self.contents.on_alloc || flags.contains(__GFP_ZERO)
+    }
+
+    /// Fills a new block with what it should hold, and checks what it did hold if blocks are
+    /// poisoned.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn prepare(&self, taken: &Taken<'_>, flags: Flags) {
+        if self.contents.poison {
+            self.check_poison(taken);
+        }
+        if let Some(value) = self.contents.when_allocated(flags.contains(__GFP_ZERO)) {
+            taken.fill_with(value);
+        }
+    }
+
+    /// Reports if somebody has written to a block while it was free.
+    fn check_poison(&self, taken: &Taken<'_>) {
+        /// The most bytes to show.
+        const SHOWN: usize = 256;
+
+        let Some(first) = NonNull::new(taken.as_ptr()) else {
+            return;
+        };
+        // SAFETY: The block has that many bytes.
+        let Some(offset) = (unsafe { first_other(first, taken.size(), FREED) }) else {
+            return;
+        };
+        let row = offset & !15;
+
+        dev_err!(
+            self.dev,
+            "rust_dmapool: pool {}: block {:p}/{:#x} was written to at offset {offset} while it was free, bytes from {row} on:\n",
+            *self.name,
+            first.as_ptr(),
+            taken.dma_address()
+        );
+        // SAFETY: The block goes on for as long as that.
+        unsafe { dump(first.add(row), taken.size().wrapping_sub(row).min(SHOWN)) };
     }
 
     /// See [`crate::Pool::alloc_bulk`]. Calls `f` with each block, `count` times if this succeeds.
@@ -196,6 +255,9 @@ impl<'bound> RawPool<'bound> {
     pub(crate) fn shrink(&self) -> usize {
         let mut freed = 0usize;
 
+        if self.index.is_some() {
+            return 0;
+        }
         #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
         kernel::task::might_sleep();
 
@@ -335,21 +397,61 @@ impl<'bound> RawPool<'bound> {
         // The record goes into the table first: DMA memory could not be given back here, with
         // interrupts disabled maybe, if that failed.
         let page = self.vacant_page(flags)?;
-        let (memory, order) = self.run_of_pages(flags).inspect_err(|_| {
+        // SAFETY: The page was given to this thread as vacant.
+        let order = unsafe { self.provide(page, flags) }.inspect_err(|_| {
             Table::announce(page, Kind::Vacant);
         })?;
 
-        // SAFETY: A vacant page has no memory, and nobody else was given this one.
-        unsafe { page.fill(memory, &self.geometry, order, taken) };
-        // Relaxed: nothing is inferred from the counts.
+        // SAFETY: As above. The page has memory of that order now.
+        unsafe { page.fill(&self.geometry, order, taken) };
+        // Relaxed: nothing is inferred from the count.
         self.pages.add(1u32.wrapping_shl(order), Relaxed);
-        PAGES_HELD.add(1usize.wrapping_shl(order), Relaxed);
         Ok(page)
     }
 
+    /// Gives `page` memory, and enters it into the index. Returns how many pages it is, as a power
+    /// of two.
+    ///
+    /// If that fails half-way, the page keeps what it has for the next time.
+    ///
+    /// # Safety
+    ///
+    /// `page` must have been given to the caller as vacant.
+    unsafe fn provide(&self, page: Page<'_>, flags: Flags) -> Result<u32> {
+        // SAFETY: By the requirements of this function.
+        let slot = unsafe { page.memory_of_vacant() };
+        let memory = match slot {
+            Some(memory) => memory,
+            None => slot.insert(self.run_of_pages(flags)?),
+        };
+
+        if let Some(index) = &self.index {
+            // SAFETY: The page keeps this memory: with an index, `shrink` does nothing.
+            unsafe { index.insert(page, memory, flags)? };
+        }
+        Ok(self.pages_in(memory).checked_ilog2().unwrap_or(0))
+    }
+
     /// Gets memory from the system: the larger the pool, the more at once, but not more than
-    /// half of what it has; or else as little as possible. Returns how many pages, as a power of two.
-    fn run_of_pages(&self, flags: Flags) -> Result<(Coherent<[u8]>, u32)> {
+    /// half of what it has; or else as little as possible.
+    fn run_of_pages(&self, flags: Flags) -> Result<Coherent<[u8]>> {
+        let memory = self.coherent(flags)?;
+
+        // Relaxed: nothing is inferred from the count.
+        PAGES_HELD.add(self.pages_in(&memory), Relaxed);
+        if self.contents.poison {
+            // SAFETY: Nobody else knows this memory yet.
+            unsafe {
+                memory
+                    .as_mut_ptr()
+                    .cast::<u8>()
+                    .write_bytes(FREED, memory.len())
+            };
+        }
+        Ok(memory)
+    }
+
+    fn coherent(&self, flags: Flags) -> Result<Coherent<[u8]>> {
         let size = self.geometry.page_size();
         let order = (read_once(&self.pages) / 2)
             .checked_ilog2()
@@ -361,10 +463,10 @@ impl<'bound> RawPool<'bound> {
 
             // Only if it is easy: not by reclaiming, and without a word if it fails.
             if let Ok(memory) = Coherent::zeroed_slice(self.dev, size, GFP_NOWAIT | __GFP_NOWARN) {
-                return Ok((memory, order));
+                return Ok(memory);
             }
         }
-        Coherent::zeroed_slice(self.dev, size, flags).map(|memory| (memory, 0))
+        Coherent::zeroed_slice(self.dev, size, flags)
     }
 
     /// How many pages this memory is.
@@ -375,19 +477,63 @@ impl<'bound> RawPool<'bound> {
             .unwrap_or(0)
     }
 
-    /// A page in the table that has no memory, and that is given to nobody else.
+    /// A page in the table that has no blocks, and that is given to nobody else.
     fn vacant_page(&self, flags: Flags) -> Result<Page<'_>> {
         if let Some(page) = self.table.find(Kind::Vacant, Page::nothing()) {
             return Ok(page);
         }
 
-        let page = Page::new(&self.geometry, self.zero_on_free, flags, self.node)?;
+        let page = Page::new(&self.geometry, &self.contents, flags, self.node)?;
         // SAFETY: The page is new, and stays if it is inserted.
         unsafe { self.table.insert(page, flags) }.inspect_err(|_| {
             // SAFETY: The table did not take the page, so nobody else has it.
             drop(unsafe { page.free(&self.geometry) });
         })?;
         Ok(page)
+    }
+
+    /// Frees the block that is at `address` for the CPU and at `dma` for the device.
+    ///
+    /// Any context; a few steps, however many pages there are.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such block or it is free, [`BadFree`] says why, and nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// If there is such a block, the caller must have it, and not use it after this.
+    #[inline]
+    pub(crate) unsafe fn free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
+        let page = self
+            .index
+            .as_ref()
+            .and_then(|index| index.find(dma))
+            .ok_or(BadFree::Foreign)?;
+        // SAFETY: A page in the index keeps its memory, so this is as good as having a block.
+        let memory = unsafe { page.memory() };
+        // CAST: The size of a page fits.
+        let offset = dma.wrapping_sub(memory.dma_address()) as u32;
+        let first = memory.as_mut_ptr().cast::<u8>();
+
+        // CAST: Widening.
+        if first.wrapping_add(offset as usize) != address {
+            return Err(BadFree::Mismatch);
+        }
+        let place = self.geometry.block_at(offset).ok_or(BadFree::Inside)?;
+
+        if page.fill_on_free() && page.is_taken(place.index()) {
+            // SAFETY: The block is taken, by the caller.
+            unsafe { page.fill_freed(place) };
+        }
+        // SAFETY: By the requirements of this function.
+        match unsafe { page.try_give(place.index()) } {
+            Some(true) => first_freed(page),
+            Some(false) => {}
+            None if place.index() < page.blocks() => return Err(BadFree::AlreadyFree),
+            None => return Err(BadFree::Inside),
+        }
+        Ok(())
     }
 
     /// The block that `index` of page `number` names, if it is taken. See
@@ -400,6 +546,11 @@ impl<'bound> RawPool<'bound> {
             page,
             place: self.geometry.place(index),
         })
+    }
+
+    /// All pages, with or without memory, in the order of their numbers.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = Page<'_>> {
+        self.table.pages()
     }
 
     /// How many page records there are, with or without memory.
@@ -494,6 +645,30 @@ impl Drop for RawPool<'_> {
                 *self.name
             );
         }
+    }
+}
+
+/// Why a free by address was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadFree {
+    /// The pool has no memory at this DMA address.
+    Foreign,
+    /// The two addresses are not of the same byte.
+    Mismatch,
+    /// No block begins there.
+    Inside,
+    /// The block is free.
+    AlreadyFree,
+}
+
+impl fmt::Display for BadFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Foreign => "not of this pool",
+            Self::Mismatch => "the DMA address is not that of the address",
+            Self::Inside => "no block begins there",
+            Self::AlreadyFree => "already free",
+        })
     }
 }
 

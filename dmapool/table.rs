@@ -18,6 +18,7 @@ use crate::{
         read_once,
         Word, //
     },
+    contents::Contents,
     current::{
         here,
         Current, //
@@ -57,7 +58,7 @@ const TREES: usize = 4;
 pub(crate) enum Kind {
     /// A page with a free block that no CPU works on.
     Free,
-    /// A page that has no memory, and that nobody is about to give any.
+    /// A page that has no blocks, and that nobody is about to give any.
     Vacant,
 }
 
@@ -73,6 +74,7 @@ pub(crate) enum Kind {
 struct Common {
     current: NonNull<[Current]>,
     block_size: usize,
+    contents: Contents,
 }
 
 /// A node of the page table.
@@ -131,6 +133,11 @@ impl Node {
     #[inline]
     pub(crate) fn block_size(&self) -> usize {
         self.common.block_size
+    }
+
+    /// What the pool does with the contents of blocks.
+    pub(crate) fn contents(&self) -> Contents {
+        self.common.contents
     }
 
     #[inline]
@@ -283,7 +290,7 @@ impl Table {
     /// and its pages.
     ///
     /// [`new_current_pages`]: crate::current::new_current_pages
-    pub(crate) unsafe fn new(current: &[Current], geometry: &Geometry) -> Self {
+    pub(crate) unsafe fn new(current: &[Current], geometry: &Geometry, contents: Contents) -> Self {
         // INVARIANT: There is no tree and no page. The caller vouches for `current`.
         Self {
             trees: array::from_fn(|_| Atomic::new(null_mut())),
@@ -291,6 +298,7 @@ impl Table {
             common: Common {
                 current: NonNull::from(current),
                 block_size: geometry.size(),
+                contents,
             },
         }
     }

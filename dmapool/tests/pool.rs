@@ -4,11 +4,11 @@
 
 use super::support::*;
 use crate::{
+    contents::Contents,
     raw_pool::{
         pages_held,
         RawPool, //
     },
-    zeroing,
     Block,
     Geometry,
     Pool,
@@ -380,12 +380,17 @@ mod suite {
         drop(block);
         // SAFETY: The block is free, but its page stays while the pool is not shrunk.
         let when_free = unsafe { first.read_volatile() };
-        assert_eq!(when_free, if zeroing::on_free() { 0 } else { 0x5a });
+        let contents = Contents::new(false);
+        let (on_alloc, on_free) = (
+            contents.when_allocated(false).is_some(),
+            contents.when_freed().is_some(),
+        );
+        assert_eq!(when_free, if on_free { 0 } else { 0x5a });
 
-        let zeroed = zeroing::on_alloc() || zeroing::on_free();
+        let zeroed = on_alloc || on_free;
         let expected = if zeroed { 0 } else { 0x5a };
         assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, expected));
-        if zeroing::on_alloc() {
+        if on_alloc {
             // Not only what happens to be zero.
             // SAFETY: As above, and nobody has the block.
             unsafe { first.write_bytes(0x5a, GEOMETRY.size()) };
