@@ -12,11 +12,12 @@ checks := $(notdir $(wildcard $(here)tests/*))
 
 builds := build-stock build-uml build-uml-debug
 
-.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing $(scenarios) $(checks)
+.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing misuse-uml-debug $(scenarios) \
+	$(checks)
 
 # Longest first: two run at a time.
 list:
-	@printf '%s\n' $(kunit) kunit-zeroing $(scenarios) $(checks)
+	@printf '%s\n' $(kunit) misuse-uml-debug kunit-zeroing $(scenarios) $(checks)
 
 $(builds): build-%:
 	$(run) --build $@ $(here)build $*
@@ -33,7 +34,14 @@ kunit-zeroing: build-uml
 $(scenarios): build-stock
 	$(run) $@ $(here)qemu $@
 
+build-c-interface-%: build-%
+	$(run) --build $@ $(here)build-c-interface $*
+
 consumer: build-consumer
+c-interface misuse: build-c-interface-stock
+
+misuse-uml-debug: build-c-interface-uml-debug
+	$(run) $@ $(here)uml uml-debug misuse kunit.enable=0
 
 # The rest looks at the source, or at the objects of the stock build.
 rustdoc doctests no-panic: build-stock
