@@ -41,6 +41,9 @@ struct fixture {
 	struct block a, b;
 };
 
+/* Memory of no pool. */
+static u8 elsewhere[SIZE] __aligned(SIZE);
+
 static bool get(struct dma_pool *pool, struct block *block, u8 number)
 {
 	block->v = dma_pool_alloc(pool, GFP_KERNEL, &block->dma);
@@ -72,6 +75,8 @@ static const char *audit(struct fixture *f)
 	for (i = 0; i < BLOCKS; i++) {
 		if (blocks[i].v == f->a.v || blocks[i].v == f->b.v)
 			bad = "CORRUPTED: an allocated block was handed out again";
+		else if (blocks[i].v == elsewhere)
+			bad = "CORRUPTED: memory of others was handed out";
 		else if (!intact(&blocks[i], i))
 			bad = "CORRUPTED: a block was handed out twice";
 		else if (!IS_ALIGNED(blocks[i].dma, SIZE) ||
@@ -89,8 +94,6 @@ static const char *audit(struct fixture *f)
 
 static void free_foreign(struct fixture *f)
 {
-	static u8 elsewhere[SIZE] __aligned(SIZE);
-
 	dma_pool_free(f->pool, elsewhere, 0x1000);
 }
 
