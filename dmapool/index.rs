@@ -3,13 +3,24 @@
 //! From a DMA address to the page that it lies in.
 //!
 //! A block knows its page. A caller in C has two addresses, and they may be wrong. An xarray finds
-//! the page without a lock, in a few steps however many pages there are.
+//! the page without a lock, in a few steps however many pages there are. What it found lately is
+//! kept in an array, because it takes longer than all else that a free does.
 
-use crate::page::{
-    Page,
-    Record, //
+use crate::{
+    bitmap::read_once,
+    geometry::Geometry,
+    page::{
+        Page,
+        Record, //
+    },
 };
-use core::ptr::NonNull;
+use core::{
+    array,
+    ptr::{
+        null_mut,
+        NonNull, //
+    },
+};
 use kernel::{
     alloc::Flags,
     bindings,
@@ -20,6 +31,10 @@ use kernel::{
     error::to_result,
     page::PAGE_SHIFT,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Release, //
+    },
     types::Opaque, //
 };
 
@@ -34,14 +49,24 @@ extern "C" {
     ) -> c_int;
 }
 
+/// Pages that are found without the xarray. If there are more, some are not.
+const LATELY: usize = 256;
+
 /// The pages of a pool by DMA address.
 ///
 /// # Invariants
 ///
-/// Each entry is a [`Record`] of the pool that this belongs to, at the number of each page of the
-/// CPU, as the device sees it, that the record's memory covers. It keeps that memory as long as the
-/// pool lives.
-pub(crate) struct Index(Pin<KBox<Opaque<bindings::xarray>>>);
+/// - Each entry of `all` is a [`Record`] of the pool that this belongs to, at the number of each
+///   page of the CPU, as the device sees it, that the record's memory covers. It keeps that memory
+///   as long as the pool lives.
+/// - Each entry of `lately` is null or one of these records.
+pub(crate) struct Index {
+    all: Pin<KBox<Opaque<bindings::xarray>>>,
+    lately: KBox<[Atomic<*mut Record>; LATELY]>,
+    /// By how much to shift an address, so that the pool's largest pages follow each other in
+    /// `lately`.
+    shift: u32,
+}
 
 // SAFETY: An xarray may be used by any number of threads, and destroyed by any.
 unsafe impl Send for Index {}
@@ -56,7 +81,7 @@ fn number(dma: DmaAddress) -> usize {
 
 impl Index {
     /// Process context; may sleep.
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(geometry: &Geometry) -> Result<Self> {
         // SAFETY: The function initializes what it is given.
         let init = unsafe {
             pin_init::pin_init_from_closure::<_, Error>(|slot: *mut Opaque<bindings::xarray>| {
@@ -66,7 +91,15 @@ impl Index {
         };
 
         // INVARIANT: There is no entry.
-        Ok(Self(KBox::pin_init(init, GFP_KERNEL)?))
+        Ok(Self {
+            all: KBox::pin_init(init, GFP_KERNEL)?,
+            lately: KBox::new(array::from_fn(|_| Atomic::new(null_mut())), GFP_KERNEL)?,
+            shift: geometry
+                .page_size()
+                .checked_ilog2()
+                .unwrap_or(0)
+                .wrapping_add(geometry.max_order()),
+        })
     }
 
     /// Enters `page` for all of `memory`. Any context that `flags` allow.
@@ -95,7 +128,7 @@ impl Index {
             // SAFETY: The xarray is initialized, and a record is aligned as entries must be.
             to_result(unsafe {
                 rust_dmapool_index_store(
-                    self.0.get(),
+                    self.all.get(),
                     index,
                     page.as_raw().as_ptr().cast(),
                     raw(flags),
@@ -110,19 +143,49 @@ impl Index {
     ///
     /// The record is seen as it was when it was entered: `xa_load()` reads like
     /// `rcu_dereference()`.
-    pub(crate) fn find(&self, dma: DmaAddress) -> Option<Page<'_>> {
-        // SAFETY: The xarray is initialized.
-        let entry = NonNull::new(unsafe { bindings::xa_load(self.0.get(), number(dma)) })?;
+    ///
+    /// Also returns how far into the memory it lies, in bytes.
+    #[inline]
+    pub(crate) fn find(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+        // CAST: Only the lower bits are of interest.
+        let slot = self
+            .lately
+            .get(dma.wrapping_shr(self.shift) as usize % LATELY)?;
 
+        if let Some(record) = NonNull::new(read_once(slot)) {
+            // SAFETY: By the type invariants this is a record, which lives as long as the pool.
+            let page = unsafe { Page::from_raw(record) };
+
+            // SAFETY: By the type invariants the page keeps its memory.
+            if let Some(offset) = unsafe { page.offset_of(dma) } {
+                return Some((page, offset));
+            }
+        }
+        self.find_in_all(dma, slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_in_all(&self, dma: DmaAddress, slot: &Atomic<*mut Record>) -> Option<(Page<'_>, u32)> {
+        // SAFETY: The xarray is initialized.
+        let entry = NonNull::new(unsafe { bindings::xa_load(self.all.get(), number(dma)) })?;
+        let record = entry.cast::<Record>();
         // SAFETY: By the type invariants this is a record, which lives as long as the pool.
-        Some(unsafe { Page::from_raw(entry.cast::<Record>()) })
+        let page = unsafe { Page::from_raw(record) };
+
+        // INVARIANT: It is an entry of `all`.
+        // Release: what this thread has seen of the record is seen through the entry as well.
+        slot.store(record.as_ptr(), Release);
+        // SAFETY: By the type invariants the page keeps its memory.
+        let offset = unsafe { page.offset_of(dma) }?;
+        Some((page, offset))
     }
 }
 
 impl Drop for Index {
     fn drop(&mut self) {
         // SAFETY: The xarray is initialized, and nobody uses it any more.
-        unsafe { bindings::xa_destroy(self.0.get()) };
+        unsafe { bindings::xa_destroy(self.all.get()) };
     }
 }
 

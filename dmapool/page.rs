@@ -36,7 +36,10 @@ use kernel::{
         Flags,
         NumaNode, //
     },
-    dma::Coherent,
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -492,6 +495,21 @@ impl<'pool> Page<'pool> {
             // INVARIANT: By the requirements of this function.
             Taken { page: self, place }.fill_with(value);
         }
+    }
+
+    /// How far into the page's memory `dma` lies, in bytes, if it does.
+    ///
+    /// # Safety
+    ///
+    /// The page must have memory and keep it.
+    #[inline]
+    pub(crate) unsafe fn offset_of(self, dma: DmaAddress) -> Option<u32> {
+        // SAFETY: By the requirements of this function; as good as having taken a block.
+        let memory = unsafe { self.memory() };
+        let offset = dma.wrapping_sub(memory.dma_address());
+
+        // CAST: The length of a page fits a `u32`.
+        (offset < memory.len() as DmaAddress).then_some(offset as u32)
     }
 
     /// The page's memory.

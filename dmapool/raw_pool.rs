@@ -121,7 +121,7 @@ impl<'bound> RawPool<'bound> {
 
     /// The same pool, with frees by address. Process context; may sleep.
     pub(crate) fn with_index(mut self) -> Result<Self> {
-        self.index = Some(Index::new()?);
+        self.index = Some(Index::new(&self.geometry)?);
         Ok(self)
     }
 
@@ -505,15 +505,13 @@ impl<'bound> RawPool<'bound> {
     /// If there is such a block, the caller must have it, and not use it after this.
     #[inline]
     pub(crate) unsafe fn free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
-        let page = self
+        let (page, offset) = self
             .index
             .as_ref()
             .and_then(|index| index.find(dma))
             .ok_or(BadFree::Foreign)?;
         // SAFETY: A page in the index keeps its memory, so this is as good as having a block.
         let memory = unsafe { page.memory() };
-        // CAST: The size of a page fits.
-        let offset = dma.wrapping_sub(memory.dma_address()) as u32;
         let first = memory.as_mut_ptr().cast::<u8>();
 
         // CAST: Widening.

@@ -21,7 +21,20 @@
 #ifndef _LINUX_RUST_DMAPOOL_H
 #define _LINUX_RUST_DMAPOOL_H
 
-#include <linux/dmapool.h>
+#ifdef RUST_DMAPOOL_REPLACE
+
+/* These rename what <linux/dmapool.h> declares and defines, too. */
+#define dma_pool_create_node rust_dma_pool_create_node
+#define dma_pool_create rust_dma_pool_create
+#define dma_pool_destroy rust_dma_pool_destroy
+#define dma_pool_alloc rust_dma_pool_alloc
+#define dma_pool_zalloc rust_dma_pool_zalloc
+#define dma_pool_free rust_dma_pool_free
+#define dmam_pool_create rust_dmam_pool_create
+#define dmam_pool_destroy rust_dmam_pool_destroy
+
+#else /* !RUST_DMAPOOL_REPLACE */
+
 #include <linux/gfp_types.h>
 #include <linux/numa.h>
 #include <linux/types.h>
@@ -51,15 +64,6 @@ static inline void *rust_dma_pool_zalloc(struct dma_pool *pool, gfp_t mem_flags,
 	return rust_dma_pool_alloc(pool, mem_flags | __GFP_ZERO, handle);
 }
 
-#ifdef RUST_DMAPOOL_REPLACE
-#define dma_pool_create_node rust_dma_pool_create_node
-#define dma_pool_create rust_dma_pool_create
-#define dma_pool_destroy rust_dma_pool_destroy
-#define dma_pool_alloc rust_dma_pool_alloc
-#define dma_pool_zalloc rust_dma_pool_zalloc
-#define dma_pool_free rust_dma_pool_free
-#define dmam_pool_create rust_dmam_pool_create
-#define dmam_pool_destroy rust_dmam_pool_destroy
-#endif
+#endif /* !RUST_DMAPOOL_REPLACE */
 
 #endif

@@ -54,11 +54,32 @@ trait AnyPool: Sync {
     fn free<'a>(&'a self, held: Self::Held<'a>);
 }
 
-/// The kernel's own pool.
-struct CPool(*mut bindings::dma_pool);
+// `include/linux/rust_dmapool.h`
+extern "C" {
+    fn rust_dma_pool_create_node(
+        name: *const c_char,
+        dev: *mut bindings::device,
+        size: usize,
+        align: usize,
+        boundary: usize,
+        node: c_int,
+    ) -> *mut bindings::dma_pool;
+    fn rust_dma_pool_destroy(pool: *mut bindings::dma_pool);
+    fn rust_dma_pool_alloc(
+        pool: *mut bindings::dma_pool,
+        flags: bindings::gfp_t,
+        handle: *mut bindings::dma_addr_t,
+    ) -> *mut c_void;
+    fn rust_dma_pool_free(pool: *mut bindings::dma_pool, address: *mut c_void, dma: u64);
+}
+
+/// A pool as C drivers see it: the kernel's own, or if `OURS` this project's.
+struct CPool<const OURS: bool>(*mut bindings::dma_pool);
 
 // SAFETY: C's pools may be used by any number of threads.
-unsafe impl Sync for CPool {}
+unsafe impl<const OURS: bool> Sync for CPool<OURS> {}
+// SAFETY: As above.
+unsafe impl<const OURS: bool> Send for CPool<OURS> {}
 
 /// What C's `dma_pool_alloc()` returns.
 struct CBlock(*mut c_void, u64);
@@ -66,15 +87,18 @@ struct CBlock(*mut c_void, u64);
 // SAFETY: These are just addresses.
 unsafe impl Send for CBlock {}
 
-impl CPool {
+impl<const OURS: bool> CPool<OURS> {
     fn new(dev: &Device<Bound>, [size, align, boundary]: [usize; 3]) -> Result<Self> {
+        let create = if OURS {
+            rust_dma_pool_create_node
+        } else {
+            bindings::dma_pool_create_node
+        };
         let dev = ptr::from_ref(dev).cast_mut().cast();
         let name = c"bench".as_char_ptr();
 
         // SAFETY: The device is bound for longer than the pool lives.
-        let pool = unsafe {
-            bindings::dma_pool_create_node(name, dev, size, align, boundary, bindings::NUMA_NO_NODE)
-        };
+        let pool = unsafe { create(name, dev, size, align, boundary, bindings::NUMA_NO_NODE) };
         if pool.is_null() {
             return Err(ENOMEM);
         }
@@ -82,22 +106,34 @@ impl CPool {
     }
 }
 
-impl Drop for CPool {
+impl<const OURS: bool> Drop for CPool<OURS> {
     fn drop(&mut self) {
+        let destroy = if OURS {
+            rust_dma_pool_destroy
+        } else {
+            bindings::dma_pool_destroy
+        };
+
         // SAFETY: The pool exists, and all blocks were freed.
-        unsafe { bindings::dma_pool_destroy(self.0) };
+        unsafe { destroy(self.0) };
     }
 }
 
-impl AnyPool for CPool {
-    const NAME: &'static str = "c";
+impl<const OURS: bool> AnyPool for CPool<OURS> {
+    const NAME: &'static str = if OURS { "rust-c" } else { "c" };
     type Held<'a> = CBlock;
 
     #[inline(always)]
     fn alloc(&self) -> Option<CBlock> {
         let mut dma = 0;
         // SAFETY: The pool exists.
-        let cpu = unsafe { bindings::dma_pool_alloc(self.0, bindings::GFP_KERNEL, &mut dma) };
+        let cpu = unsafe {
+            if OURS {
+                rust_dma_pool_alloc(self.0, bindings::GFP_KERNEL, &mut dma)
+            } else {
+                bindings::dma_pool_alloc(self.0, bindings::GFP_KERNEL, &mut dma)
+            }
+        };
 
         (!cpu.is_null()).then_some(CBlock(cpu, dma))
     }
@@ -105,7 +141,13 @@ impl AnyPool for CPool {
     #[inline(always)]
     fn free(&self, held: CBlock) {
         // SAFETY: The block comes from this pool, and is not used any more.
-        unsafe { bindings::dma_pool_free(self.0, held.0, held.1) };
+        unsafe {
+            if OURS {
+                rust_dma_pool_free(self.0, held.0, held.1)
+            } else {
+                bindings::dma_pool_free(self.0, held.0, held.1)
+            }
+        };
     }
 }
 
@@ -533,8 +575,8 @@ fn measure<P: AnyPool>(
     w: Workload,
     rounds: usize,
     threads: u32,
-) -> Result<Cost> {
-    match w.kind {
+) -> Result {
+    let cost = match w.kind {
         Kind::HandOver => hand_over(&new()?, rounds),
         Kind::Grow => {
             let mut time = 0;
@@ -565,7 +607,10 @@ fn measure<P: AnyPool>(
             in_threads(&pools, w, rounds, threads)
         }
         _ => in_threads(&[new()?], w, rounds, threads),
-    }
+    }?;
+
+    report(w, threads, P::NAME, cost);
+    Ok(())
 }
 
 /// What only this project's pool has: the cost of allocating alone, one by one and in bulk.
@@ -621,10 +666,12 @@ fn run(dev: &Device<Bound>, w: Workload, threads: u32) -> Result {
         report(w, threads, "rust", cost);
         return Ok(());
     }
-    let cost = measure(|| CPool::new(dev, w.geometry), w, rounds, threads)?;
-    report(w, threads, CPool::NAME, cost);
-    let cost = measure(|| new_rust_pool(dev, w.geometry), w, rounds, threads)?;
-    report(w, threads, <RustPool<'_> as AnyPool>::NAME, cost);
+    measure(|| CPool::<false>::new(dev, w.geometry), w, rounds, threads)?;
+    measure(|| new_rust_pool(dev, w.geometry), w, rounds, threads)?;
+    // The rows say what the interface for C costs.
+    if matches!(w.kind, Kind::Row) {
+        measure(|| CPool::<true>::new(dev, w.geometry), w, rounds, threads)?;
+    }
     Ok(())
 }
 
@@ -702,7 +749,7 @@ impl kernel::Module for Bench {
                 }
             }
         }
-        worst(CPool::new(dev, SMALL)?)?;
+        worst(CPool::<false>::new(dev, SMALL)?)?;
         worst(new_rust_pool(dev, SMALL)?)?;
         for size in [8, 16, 64, 256, 1024, 4096] {
             metadata(dev, size)?;
