@@ -6,7 +6,6 @@
 //! bears after `rust_`. A caller in C has no [`Block`](crate::Block), so frees are checked.
 
 use crate::{
-    debugfs::Registration,
     geometry::Geometry,
     index::flags_from_raw,
     raw_pool::{
@@ -32,11 +31,7 @@ use kernel::{
 };
 
 /// What stands behind C's `struct dma_pool *`.
-struct CPool {
-    /// Goes before the pool.
-    registration: Option<Registration>,
-    raw: RawPool<'static>,
-}
+type CPool = RawPool<'static>;
 
 /// No block is smaller, as in C: there are drivers that write more than they have asked for.
 const SMALLEST: usize = 16;
@@ -74,17 +69,11 @@ unsafe fn create(
         bindings::NUMA_NO_NODE => NumaNode::NO_NODE,
         node => NumaNode::new(node)?,
     };
-    let raw = RawPool::new(dev, name, geometry, node)?.with_index()?;
-    let mut pool = KBox::new(
-        CPool {
-            registration: None,
-            raw,
-        },
-        GFP_KERNEL,
-    )?;
+    let pool = CPool::new(dev, name, geometry, node)?.with_index()?;
+    let mut pool = KBox::new(pool, GFP_KERNEL)?;
 
-    // SAFETY: The pool is in a box, which it never leaves, and outlives its registration.
-    pool.registration = unsafe { Registration::new(&pool.raw) }.ok();
+    // SAFETY: The pool never leaves its box.
+    unsafe { pool.list() };
     Ok(pool)
 }
 
@@ -94,9 +83,9 @@ unsafe fn create(
 ///
 /// `pool` must come from one of the functions that create, and not have been destroyed.
 #[inline]
-unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> &'a RawPool<'static> {
+unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> &'a CPool {
     // SAFETY: By the requirements of this function this is a `CPool`.
-    unsafe { &(*pool.cast::<CPool>()).raw }
+    unsafe { &*pool.cast::<CPool>() }
 }
 
 /// See C's `dma_pool_create_node()`. Process context; may sleep.

@@ -197,7 +197,10 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry,
         node: NumaNode,
     ) -> Result<Managed<'bound, T>> {
-        let raw = KBox::new(Self::raw(dev, name, geometry, node)?, GFP_KERNEL)?;
+        let mut raw = KBox::new(Self::raw(dev, name, geometry, node)?, GFP_KERNEL)?;
+
+        // SAFETY: The pool never leaves its box.
+        unsafe { raw.list() };
         let raw = KBox::into_raw(raw);
 
         // SAFETY: `dev` is bound. `destroy` may be called with `raw` at any time from now on; on

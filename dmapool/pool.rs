@@ -208,7 +208,12 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
                 raw,
                 payload: PhantomData,
                 pin: PhantomPinned,
-            }? Error))
+            }? Error)
+            .pin_chain(|pool| {
+                // SAFETY: Nothing is moved, and `raw` does not move any more.
+                unsafe { pool.get_unchecked_mut().raw.list() };
+                Ok(())
+            }))
         })
     }
 

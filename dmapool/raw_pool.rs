@@ -22,6 +22,7 @@ use crate::{
         new_current_pages,
         Current, //
     },
+    debugfs::Registration,
     geometry::Geometry,
     index::Index,
     module_parameters,
@@ -79,6 +80,7 @@ pub(crate) struct RawPool<'bound> {
     contents: Contents,
     /// Only if frees are checked. Then no page loses its memory before the pool is dropped.
     index: Option<Index>,
+    listing: Option<Registration>,
 }
 
 /// Pages of DMA memory that all pools have from the system.
@@ -116,6 +118,7 @@ impl<'bound> RawPool<'bound> {
             failures: Atomic::new(0),
             contents,
             index: None,
+            listing: None,
         })
     }
 
@@ -123,6 +126,16 @@ impl<'bound> RawPool<'bound> {
     pub(crate) fn with_index(mut self) -> Result<Self> {
         self.index = Some(Index::new(&self.geometry)?);
         Ok(self)
+    }
+
+    /// Lists the pool in debugfs, if there is memory for that. Process context; may sleep.
+    ///
+    /// # Safety
+    ///
+    /// The pool must not move any more.
+    pub(crate) unsafe fn list(&mut self) {
+        // SAFETY: The pool does not move, and ends this first of all when it is dropped.
+        self.listing = unsafe { Registration::new(self) }.ok();
     }
 
     pub(crate) fn device(&self) -> &'bound Device<Bound> {
@@ -616,6 +629,8 @@ impl Drop for RawPool<'_> {
     fn drop(&mut self) {
         let mut live = 0u64;
         let mut kept = 0usize;
+
+        self.listing = None;
 
         for page in self.table.pages() {
             let taken = page.blocks().saturating_sub(page.count_free());
