@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo bench test setup setup-refresh \
+.PHONY: modules modules_install clean check-kdir demo demo-nvme bench test setup setup-refresh \
 	clean-cache rustdoc help
 
 modules: check-kdir
@@ -24,6 +24,11 @@ demo:
 	@scripts/setup demo
 	@scripts/build stock
 	@scripts/demo
+
+demo-nvme:
+	@scripts/setup demo-nvme
+	@scripts/build stock
+	@scripts/demo demo-nvme data
 
 bench:
 	@scripts/bench/run
@@ -57,6 +62,7 @@ help:
 	@echo
 	@echo "See and check them on Debian's kernel (as root; the clone stays clean):"
 	@echo '  make demo             real DMA through the pool, in QEMU'
+	@echo "  make demo-nvme        Debian's NVMe driver, moved over to the pool, likewise"
 	@echo '  make bench            compare with mm/dmapool.c: table, bench.csv, bench.svg'
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
