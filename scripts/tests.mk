@@ -12,12 +12,12 @@ checks := $(notdir $(wildcard $(here)tests/*))
 
 builds := build-stock build-uml build-uml-debug
 
-.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing misuse-uml-debug $(scenarios) \
-	$(checks)
+.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing kunit-poison misuse-uml-debug \
+	$(scenarios) $(checks)
 
 # Longest first: two run at a time.
 list:
-	@printf '%s\n' $(kunit) misuse-uml-debug kunit-zeroing $(scenarios) $(checks)
+	@printf '%s\n' $(kunit) misuse-uml-debug kunit-zeroing kunit-poison $(scenarios) $(checks)
 
 $(builds): build-%:
 	$(run) --build $@ $(here)build $*
@@ -30,6 +30,9 @@ $(kunit): kunit-%: build-%
 
 kunit-zeroing: build-uml
 	$(run) $@ $(here)kunit uml init_on_alloc=1 init_on_free=1
+
+kunit-poison: build-uml
+	$(run) $@ $(here)kunit uml poison=1
 
 $(scenarios): build-stock
 	$(run) $@ $(here)qemu $@

@@ -5,6 +5,7 @@
 use super::support::*;
 use crate::{
     contents::Contents,
+    module_parameters,
     raw_pool::{
         pages_held,
         RawPool, //
@@ -373,24 +374,20 @@ mod suite {
         }
 
         // Without being asked to, a pool leaves the contents alone; unless the kernel was booted
-        // with `init_on_alloc=1` or `init_on_free=1`, as it is for one of the runs.
+        // with `init_on_alloc=1` or `init_on_free=1`, or the module loaded with `poison=1`, as they
+        // are for some of the runs.
+        let contents = Contents::new(module_parameters::poison.value());
         let block = pool.alloc(GFP_KERNEL)?;
         let first = block.as_ptr().cast::<u8>();
         fill(&block, 0x5a);
         drop(block);
         // SAFETY: The block is free, but its page stays while the pool is not shrunk.
         let when_free = unsafe { first.read_volatile() };
-        let contents = Contents::new(false);
-        let (on_alloc, on_free) = (
-            contents.when_allocated(false).is_some(),
-            contents.when_freed().is_some(),
-        );
-        assert_eq!(when_free, if on_free { 0 } else { 0x5a });
+        assert_eq!(when_free, contents.when_freed().unwrap_or(0x5a));
 
-        let zeroed = on_alloc || on_free;
-        let expected = if zeroed { 0 } else { 0x5a };
+        let expected = contents.when_allocated(false).unwrap_or(when_free);
         assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, expected));
-        if on_alloc {
+        if contents.when_allocated(false) == Some(0) && !contents.poison {
             // Not only what happens to be zero.
             // SAFETY: As above, and nobody has the block.
             unsafe { first.write_bytes(0x5a, GEOMETRY.size()) };
