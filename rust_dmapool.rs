@@ -62,7 +62,7 @@
 //! | `contents.rs` | zeroing, and poisoning to find late writes |
 //! | `pool.rs`, `managed.rs` | the public face, and the variant that devres destroys |
 //! | `c_pool.rs`, `index.rs` | the interface for C, and how an address becomes a page |
-//! | `debugfs.rs` | what pools there are, for people to read |
+//! | `debugfs.rs`, `debugfs.c` | what pools there are, for people to read |
 //! | `helpers.c`, `exports.c` | what Rust cannot do by itself |
 //!
 //! The design, with the argument for each memory ordering, is in `Documentation/`.

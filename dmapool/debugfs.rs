@@ -15,22 +15,55 @@ use core::{
     fmt::Write,
     ptr::{
         self,
+        null_mut,
         NonNull, //
     },
 };
 use kernel::{
     bindings,
-    debugfs::{
-        Dir,
-        File,
-        Writer, //
-    },
     fmt,
     prelude::*,
     rbtree::RBTree,
+    seq_file::SeqFile,
     str::CString,
     sync::global_lock, //
 };
+
+// `dmapool/debugfs.c`
+extern "C" {
+    fn rust_dmapool_debugfs_dir(name: *const c_char, parent: *mut c_void) -> *mut c_void;
+    fn rust_dmapool_debugfs_device(
+        name: *const c_char,
+        parent: *mut c_void,
+        device: *mut c_void,
+    ) -> *mut c_void;
+    fn rust_dmapool_debugfs_pool(
+        name: *const c_char,
+        parent: *mut c_void,
+        pool: *mut c_void,
+    ) -> *mut c_void;
+    fn rust_dmapool_debugfs_remove(dir: *mut c_void);
+}
+
+/// A directory, which is removed when this is dropped, with all that is in it. That waits for those
+/// who read.
+///
+/// # Invariants
+///
+/// What debugfs returned for a directory, which may be an error: debugfs takes these as well.
+struct Dir(*mut c_void);
+
+// SAFETY: debugfs may be called by any thread.
+unsafe impl Send for Dir {}
+// SAFETY: As above.
+unsafe impl Sync for Dir {}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { rust_dmapool_debugfs_remove(self.0) };
+    }
+}
 
 /// A pool, as long as it is registered.
 ///
@@ -47,8 +80,7 @@ unsafe impl Sync for Listed {}
 
 impl Listed {
     fn pool(&self) -> &RawPool<'static> {
-        // SAFETY: By the type invariants. Files are removed before the registration ends, and
-        // removing waits for readers; the list of pools is only read with its lock held.
+        // SAFETY: By the type invariants. The list of pools is only read with its lock held.
         unsafe { self.0.as_ref() }
     }
 }
@@ -59,20 +91,25 @@ struct Entry {
     dir: Dir,
     /// By address, with the names of their directories.
     pools: RBTree<usize, (Listed, CString)>,
-    /// Here to be removed with the rest.
-    _file: Pin<KBox<File<Pools>>>,
 }
 
 impl Entry {
-    fn new(root: &Dir, device: usize, name: CString) -> Result<Self> {
-        let dir = root.subdir(&name);
+    fn new(root: &Dir, device: usize, name: CString) -> Self {
+        // SAFETY: `root` is a directory. The file only uses the device's address.
+        // INVARIANT: It is what debugfs returned.
+        let dir = Dir(unsafe {
+            rust_dmapool_debugfs_device(
+                name.as_char_ptr(),
+                root.0,
+                ptr::without_provenance_mut(device),
+            )
+        });
 
-        Ok(Self {
-            _file: KBox::pin_init(dir.read_only_file(c"pools", Pools(device)), GFP_KERNEL)?,
+        Self {
             name,
             dir,
             pools: RBTree::new(),
-        })
+        }
     }
 
     /// How to name the directory of one more pool.
@@ -110,7 +147,10 @@ pub(crate) unsafe fn init() {
         DEVICES.init();
     }
     *DEVICES.lock() = Some(RBTree::new());
-    *CHANGES.lock() = Some(Dir::new(c"rust_dmapool"));
+    // SAFETY: No parent means the root of debugfs.
+    // INVARIANT: It is what debugfs returned.
+    let dir = Dir(unsafe { rust_dmapool_debugfs_dir(c"rust_dmapool".as_char_ptr(), null_mut()) });
+    *CHANGES.lock() = Some(dir);
 }
 
 /// Removes the directory of the module. There are no pools any more.
@@ -176,85 +216,140 @@ fn unique(name: &CStr, taken: impl Fn(&CStr) -> bool) -> Result<CString> {
     }
 }
 
-/// The file `pools` of a device, which is named by its address.
-struct Pools(usize);
+/// A file that is being read, to be written to.
+struct Reader<'a>(&'a SeqFile);
 
-impl Writer for Pools {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let devices = DEVICES.lock();
-
-        f.write_str("poolinfo - 0.1\n")?;
-        let Some(entry) = devices.as_ref().and_then(|devices| devices.get(&self.0)) else {
-            return Ok(());
-        };
-
-        for (listed, _) in entry.pools.values() {
-            let pool = listed.pool();
-            let now = pool.statistics();
-
-            f.write_fmt(fmt!("{}", Column(pool.name())))?;
-            writeln!(
-                f,
-                " {:>4} {:>4} {:>4} {:>2}",
-                now.live,
-                now.capacity,
-                pool.geometry().size(),
-                now.pages
-            )?;
-        }
+impl fmt::Write for Reader<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.0.call_printf(fmt!("{s}"));
         Ok(())
     }
 }
 
-/// The file `statistics` of a pool.
-struct Statistics(Listed);
+/// Runs `show` for a file that is being read. What does not fit is seen to by the caller in C, who
+/// tries again with a larger buffer.
+///
+/// # Safety
+///
+/// `file` must be the file, for as long as this runs.
+unsafe fn read(
+    file: *mut bindings::seq_file,
+    show: impl FnOnce(&mut Reader<'_>) -> fmt::Result,
+) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let mut reader = Reader(unsafe { SeqFile::from_raw(file) });
 
-impl Writer for Statistics {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pool = self.0.pool();
+    match show(&mut reader) {
+        Ok(()) => 0,
+        Err(_) => EINVAL.to_errno(),
+    }
+}
+
+/// Shows the file `pools` of the device at this address.
+///
+/// # Safety
+///
+/// To be called by debugfs only.
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_show_pools(
+    file: *mut bindings::seq_file,
+    device: *mut c_void,
+) -> c_int {
+    // SAFETY: By the requirements of this function.
+    unsafe { read(file, |f| show_pools(f, device.addr())) }
+}
+
+/// Shows the file `statistics` of a pool.
+///
+/// # Safety
+///
+/// To be called by debugfs only, for a file that [`Registration::new`] made.
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_show_statistics(
+    file: *mut bindings::seq_file,
+    pool: *mut c_void,
+) -> c_int {
+    // SAFETY: By the requirements of this function. The pool lives: before it ends the file is
+    // removed, which waits for this.
+    unsafe { read(file, |f| show_statistics(f, &*pool.cast::<RawPool<'_>>())) }
+}
+
+/// Shows the file `map` of a pool.
+///
+/// # Safety
+///
+/// As [`rust_dmapool_show_statistics`].
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_show_map(
+    file: *mut bindings::seq_file,
+    pool: *mut c_void,
+) -> c_int {
+    // SAFETY: As for `rust_dmapool_show_statistics`.
+    unsafe { read(file, |f| show_map(f, &*pool.cast::<RawPool<'_>>())) }
+}
+
+fn show_pools(f: &mut Reader<'_>, device: usize) -> fmt::Result {
+    let devices = DEVICES.lock();
+
+    f.write_str("poolinfo - 0.1\n")?;
+    let Some(entry) = devices.as_ref().and_then(|devices| devices.get(&device)) else {
+        return Ok(());
+    };
+
+    for (listed, _) in entry.pools.values() {
+        let pool = listed.pool();
         let now = pool.statistics();
 
-        writeln!(f, "size {}", pool.geometry().size())?;
-        writeln!(f, "align {}", pool.geometry().align())?;
-        writeln!(f, "pages {}", now.pages)?;
-        writeln!(f, "capacity {}", now.capacity)?;
-        writeln!(f, "live {}", now.live)?;
-        writeln!(f, "high_water {}", now.high_water)?;
-        writeln!(f, "failures {}", now.failures)
+        f.write_fmt(fmt!("{}", Column(pool.name())))?;
+        writeln!(
+            f,
+            " {:>4} {:>4} {:>4} {:>2}",
+            now.live,
+            now.capacity,
+            pool.geometry().size(),
+            now.pages
+        )?;
     }
+    Ok(())
 }
 
-/// The file `map` of a pool: a line for each 64 blocks of a page, `#` for one that is allocated.
-struct Map(Listed);
+fn show_statistics(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
+    let now = pool.statistics();
 
-impl Writer for Map {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const WIDTH: u32 = 64;
+    writeln!(f, "size {}", pool.geometry().size())?;
+    writeln!(f, "align {}", pool.geometry().align())?;
+    writeln!(f, "pages {}", now.pages)?;
+    writeln!(f, "capacity {}", now.capacity)?;
+    writeln!(f, "live {}", now.live)?;
+    writeln!(f, "high_water {}", now.high_water)?;
+    writeln!(f, "failures {}", now.failures)
+}
 
-        for page in self.0.pool().pages() {
-            for index in 0..page.blocks() {
-                if index % WIDTH == 0 {
-                    let end = if index == 0 { "" } else { "\n" };
-                    write!(f, "{end}{:>6} {index:>5} ", page.number())?;
-                }
-                f.write_str(if page.is_taken(index) { "#" } else { "." })?;
+/// A line for each 64 blocks of a page, `#` for one that is allocated.
+fn show_map(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
+    const WIDTH: u32 = 64;
+
+    for page in pool.pages() {
+        for index in 0..page.blocks() {
+            if index % WIDTH == 0 {
+                let end = if index == 0 { "" } else { "\n" };
+                write!(f, "{end}{:>6} {index:>5} ", page.number())?;
             }
-            if page.blocks() != 0 {
-                f.write_str("\n")?;
-            }
+            f.write_str(if page.is_taken(index) { "#" } else { "." })?;
         }
-        Ok(())
+        if page.blocks() != 0 {
+            f.write_str("\n")?;
+        }
     }
+    Ok(())
 }
 
 /// A pool's directory, as long as this lives.
 pub(crate) struct Registration {
     listed: Listed,
     device: usize,
-    // In this order: files before what they are in.
-    _statistics: Pin<KBox<File<Statistics>>>,
-    _map: Pin<KBox<File<Map>>>,
-    _dir: Dir,
+    /// `None` once it is removed.
+    dir: Option<Dir>,
 }
 
 impl Registration {
@@ -274,39 +369,34 @@ impl Registration {
         // INVARIANT: By the requirements of this function.
         let listed = Listed(NonNull::from(pool).cast());
 
-        let (dir, name, added) = {
+        let (parent, name, added) = {
             let devices = DEVICES.lock();
             let devices = devices.as_ref().ok_or(ENOENT)?;
 
             match devices.get(&device) {
-                Some(entry) => (entry.dir.clone(), entry.new_pool_name(pool.name())?, None),
+                Some(entry) => (entry.dir.0, entry.new_pool_name(pool.name())?, None),
                 None => {
                     let taken =
                         |name: &CStr| devices.values().any(|entry| equal(&entry.name, name));
                     // SAFETY: The device has a name as long as it has pools.
                     let name =
                         unsafe { string(bindings::dev_name(ptr::from_ref(pool.device()).cast())) };
-                    let name = unique(name, taken)?;
-                    let entry = Entry::new(root, device, name)?;
+                    let entry = Entry::new(root, device, unique(name, taken)?);
 
-                    (
-                        entry.dir.clone(),
-                        entry.new_pool_name(pool.name())?,
-                        Some(entry),
-                    )
+                    (entry.dir.0, entry.new_pool_name(pool.name())?, Some(entry))
                 }
             }
         };
-        let dir = dir.subdir(&name);
+        // SAFETY: The parent stays: only who holds `CHANGES` removes it. The pool lives longer than
+        // the directory.
+        // INVARIANT: It is what debugfs returned.
+        let dir = Dir(unsafe {
+            rust_dmapool_debugfs_pool(name.as_char_ptr(), parent, listed.0.as_ptr().cast())
+        });
         let registration = Self {
             listed,
             device,
-            _statistics: KBox::pin_init(
-                dir.read_only_file(c"statistics", Statistics(listed)),
-                GFP_KERNEL,
-            )?,
-            _map: KBox::pin_init(dir.read_only_file(c"map", Map(listed)), GFP_KERNEL)?,
-            _dir: dir,
+            dir: Some(dir),
         };
 
         let mut devices = DEVICES.lock();
@@ -327,6 +417,9 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let _changes = CHANGES.lock();
+
+        // Before the device's directory, which would take it along.
+        self.dir = None;
         // Readers of a device's file hold the lock of the list, and removing the file waits for
         // them: so that has to wait until the lock is released.
         let _removed = self.unlist();

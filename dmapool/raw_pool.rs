@@ -34,6 +34,7 @@ use crate::{
 };
 use core::{
     iter,
+    marker::PhantomPinned,
     mem,
     ptr::NonNull, //
 };
@@ -81,6 +82,8 @@ pub(crate) struct RawPool<'bound> {
     /// Only if frees are checked. Then no page loses its memory before the pool is dropped.
     index: Option<Index>,
     listing: Option<Registration>,
+    /// Who reads in debugfs looks at the pool until `drop`, with `&mut self`, ends the listing.
+    _pin: PhantomPinned,
 }
 
 /// Pages of DMA memory that all pools have from the system.
@@ -119,6 +122,7 @@ impl<'bound> RawPool<'bound> {
             contents,
             index: None,
             listing: None,
+            _pin: PhantomPinned,
         })
     }
 

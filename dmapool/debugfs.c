@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/*
+ * The files of debugfs. Those of the kernel crate have no owner: a file that is
+ * open when the module is unloaded would outlive its own operations.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "debugfs.h"
+
+static int pools_show(struct seq_file *s, void *unused)
+{
+	return rust_dmapool_show_pools(s, s->private);
+}
+DEFINE_SHOW_ATTRIBUTE(pools);
+
+static int statistics_show(struct seq_file *s, void *unused)
+{
+	return rust_dmapool_show_statistics(s, s->private);
+}
+DEFINE_SHOW_ATTRIBUTE(statistics);
+
+static int map_show(struct seq_file *s, void *unused)
+{
+	return rust_dmapool_show_map(s, s->private);
+}
+DEFINE_SHOW_ATTRIBUTE(map);
+
+struct dentry *rust_dmapool_debugfs_dir(const char *name, struct dentry *parent)
+{
+	return debugfs_create_dir(name, parent);
+}
+
+/* The directory of a device, which stands for it in the list of devices. */
+struct dentry *rust_dmapool_debugfs_device(const char *name, struct dentry *parent, void *device)
+{
+	struct dentry *dir = debugfs_create_dir(name, parent);
+
+	debugfs_create_file("pools", 0444, dir, device, &pools_fops);
+	return dir;
+}
+
+struct dentry *rust_dmapool_debugfs_pool(const char *name, struct dentry *parent, void *pool)
+{
+	struct dentry *dir = debugfs_create_dir(name, parent);
+
+	debugfs_create_file("statistics", 0444, dir, pool, &statistics_fops);
+	debugfs_create_file("map", 0444, dir, pool, &map_fops);
+	return dir;
+}
+
+/* With all that is in it. Waits for those who read. */
+void rust_dmapool_debugfs_remove(struct dentry *dir)
+{
+	debugfs_remove(dir);
+}
