@@ -145,7 +145,7 @@ impl<'pool> Taken<'pool> {
 ///
 /// A block cannot outlive its pool:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0515
 /// use kernel::prelude::*;
 /// use rust_dmapool::{
 ///     Block,
@@ -154,6 +154,49 @@ impl<'pool> Taken<'pool> {
 ///
 /// fn outlive<'a>(pool: Pin<KBox<Pool<'a>>>) -> Result<Block<'a>> {
 ///     pool.alloc(GFP_KERNEL)
+/// }
+/// ```
+///
+/// It is freed where it came from. There is no way to free it into another pool, or twice:
+///
+/// ```compile_fail,E0599
+/// use rust_dmapool::{
+///     Block,
+///     Pool, //
+/// };
+///
+/// fn free_elsewhere(other: &Pool<'_>, block: Block<'_>) {
+///     other.free(block);
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
+/// use rust_dmapool::Block;
+///
+/// fn free_twice(block: Block<'_>) {
+///     drop(block);
+///     drop(block);
+/// }
+/// ```
+///
+/// It may go to another thread if its payload may:
+///
+/// ```compile_fail,E0277
+/// use core::marker::PhantomData;
+/// use kernel::prelude::*;
+/// use rust_dmapool::Block;
+///
+/// #[repr(C)]
+/// #[derive(FromBytes, IntoBytes)]
+/// struct OfOneThread {
+///     number: u64,
+///     of: PhantomData<*mut ()>,
+/// }
+///
+/// fn send<T: Send>(_what: T) {}
+///
+/// fn send_block(block: Block<'_, OfOneThread>) {
+///     send(block);
 /// }
 /// ```
 pub struct Block<'pool, T: Payload + ?Sized = [u8]> {

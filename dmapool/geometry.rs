@@ -127,7 +127,7 @@ impl Geometry {
     /// assert_eq!(geometry.blocks_per_page(), 64);
     /// ```
     ///
-    /// ```compile_fail
+    /// ```compile_fail,E0080
     /// use rust_dmapool::Geometry;
     ///
     /// // 48 is not a power of two.

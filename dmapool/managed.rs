@@ -86,7 +86,7 @@ use kernel::{
 ///
 /// A pool that is lent cannot be destroyed:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0382
 /// use rust_dmapool::Managed;
 ///
 /// fn destroy_lent(managed: Managed<'_>) {
@@ -98,7 +98,7 @@ use kernel::{
 ///
 /// Nor can one whose blocks are held:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0505
 /// use kernel::prelude::*;
 /// use rust_dmapool::Managed;
 ///

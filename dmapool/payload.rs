@@ -41,7 +41,7 @@ impl private::Sealed for [u8] {}
 /// is_payload::<[u8]>();
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use kernel::prelude::*;
 /// # use rust_dmapool::Payload;
 /// # fn is_payload<T: Payload + ?Sized>() {}
