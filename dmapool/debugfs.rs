@@ -23,7 +23,11 @@ use kernel::{
     bindings,
     fmt,
     prelude::*,
-    rbtree::RBTree,
+    rbtree::{
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    },
     seq_file::SeqFile,
     str::CString,
     sync::global_lock, //
@@ -387,30 +391,34 @@ impl Registration {
                 }
             }
         };
+        // All that can fail comes before anything is listed: taking it off again needs the locks.
+        let added = match added {
+            Some(entry) => Some(RBTreeNode::new(device, entry, GFP_KERNEL)?),
+            None => None,
+        };
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+
         // SAFETY: The parent stays: only who holds `CHANGES` removes it. The pool lives longer than
         // the directory.
         // INVARIANT: It is what debugfs returned.
         let dir = Dir(unsafe {
             rust_dmapool_debugfs_pool(name.as_char_ptr(), parent, listed.0.as_ptr().cast())
         });
-        let registration = Self {
+        let mut devices = DEVICES.lock();
+        if let Some(devices) = devices.as_mut() {
+            if let Some(entry) = added {
+                devices.insert(entry);
+            }
+            if let Some(entry) = devices.get_mut(&device) {
+                let pool = node.into_node(listed.0.addr().get(), (listed, name));
+                entry.pools.insert(pool);
+            }
+        }
+        Ok(Self {
             listed,
             device,
             dir: Some(dir),
-        };
-
-        let mut devices = DEVICES.lock();
-        let devices = devices.as_mut().ok_or(ENOENT)?;
-        if let Some(entry) = added {
-            devices.try_create_and_insert(device, entry, GFP_KERNEL)?;
-        }
-        if let Some(entry) = devices.get_mut(&device) {
-            let pool = ptr::from_ref(pool).addr();
-            entry
-                .pools
-                .try_create_and_insert(pool, (listed, name), GFP_KERNEL)?;
-        }
-        Ok(registration)
+        })
     }
 }
 
