@@ -9,3 +9,7 @@ mod pool;
 mod support;
 mod thread;
 mod threads;
+
+// The last suite: a fault in there can make the kernel give up checking DMA.
+#[cfg(CONFIG_FAULT_INJECTION)]
+mod faults;

@@ -55,23 +55,6 @@ fn all_intact(blocks: &[Stamped<'_>]) -> bool {
     blocks.iter().all(Stamped::is_intact)
 }
 
-/// Lets the `nth` allocation of memory in this task from now on fail, whatever it is for.
-#[cfg(CONFIG_FAULT_INJECTION)]
-fn fail_nth(nth: u32) {
-    // SAFETY: The task is the current one, which is the only one to access the field.
-    unsafe { (*kernel::current!().as_ptr()).fail_nth = nth };
-}
-
-/// Whether the failure that [`fail_nth`] asked for is still to come; it is called off.
-#[cfg(CONFIG_FAULT_INJECTION)]
-fn fault_is_pending() -> bool {
-    // SAFETY: As in `fail_nth`.
-    let pending = unsafe { (*kernel::current!().as_ptr()).fail_nth != 0 };
-
-    fail_nth(0);
-    pending
-}
-
 #[kunit_tests(rust_dmapool_pool)]
 mod suite {
     use super::*;
@@ -319,39 +302,6 @@ mod suite {
             // SAFETY: The block is not used any more.
             unsafe { taken.give() };
         }
-        Ok(())
-    }
-
-    #[test]
-    #[cfg(CONFIG_FAULT_INJECTION)]
-    fn each_fault_changes_nothing() -> Result {
-        let device = TestDevice::new(c"dmapool-faults")?;
-        // Two pages of the CPU each, because single ones are not made to fail.
-        let geometry = Geometry::new::<8192, 8192, 0>();
-        let mut faults = 0;
-
-        // Each time, a pool whose first block needs a tree, a record and memory. What else the
-        // kernel allocates on the way may fail without harm.
-        for nth in 1.. {
-            let init = Pool::<[u8]>::new(device.bound(), c"fault", geometry);
-            let pool = KBox::pin_init(init, GFP_KERNEL)?;
-
-            fail_nth(nth);
-            let result = pool.alloc(GFP_ATOMIC | __GFP_NOWARN);
-            let pending = fault_is_pending();
-            if let Err(err) = result {
-                faults += 1;
-                assert_eq!(err, ENOMEM);
-                assert_eq!(pool.statistics().pages, 0);
-
-                // The next try must do, and use what the failed one left.
-                drop(pool.alloc(GFP_KERNEL)?);
-                assert_eq!(pool.statistics().pages, 1);
-            } else if pending {
-                break;
-            }
-        }
-        assert!(faults >= 3);
         Ok(())
     }
 

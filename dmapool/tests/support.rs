@@ -56,13 +56,7 @@ impl TestDevice {
     }
 
     fn set_mask(&self, mask: u64) {
-        let dev: *mut bindings::device = ptr::from_ref(self.bound()).cast_mut().cast();
-
-        // SAFETY: The device is valid, and the tests do no DMA while they set its mask.
-        unsafe {
-            (*dev).coherent_dma_mask = mask;
-            (*dev).dma_mask = &raw mut (*dev).coherent_dma_mask;
-        }
+        set_mask(self.bound(), mask);
     }
 
     /// Runs `f` while the device cannot reach any memory, so that no pool can grow.
@@ -71,6 +65,17 @@ impl TestDevice {
         let result = f();
         self.set_mask(u64::MAX);
         result
+    }
+}
+
+/// Says which addresses a device can reach.
+pub(super) fn set_mask(device: &Device<Bound>, mask: u64) {
+    let dev: *mut bindings::device = ptr::from_ref(device).cast_mut().cast();
+
+    // SAFETY: The device is valid, and the tests do no DMA while they set its mask.
+    unsafe {
+        (*dev).coherent_dma_mask = mask;
+        (*dev).dma_mask = &raw mut (*dev).coherent_dma_mask;
     }
 }
 
