@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel configuration that the sources are built with.
+
+fn main() {
+    for option in ["CONFIG_64BIT", "CONFIG_SMP", "CONFIG_KUNIT"] {
+        println!("cargo:rustc-cfg={option}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+}

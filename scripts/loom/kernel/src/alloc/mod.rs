@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+pub mod allocator;
+mod kbox;
+
+pub use allocator::Allocator;
+pub use kbox::KBox;
+
+use crate::prelude::*;
+use core::ops::BitOr;
+
+pub struct AllocError;
+
+impl From<AllocError> for Error {
+    fn from(_: AllocError) -> Self {
+        ENOMEM
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub struct Flags(u32);
+
+impl Flags {
+    pub fn contains(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+pub mod flags {
+    use super::Flags;
+
+    pub const GFP_KERNEL: Flags = Flags(1);
+    pub const GFP_NOWAIT: Flags = Flags(2);
+    pub const __GFP_NOWARN: Flags = Flags(4);
+    pub const __GFP_ZERO: Flags = Flags(8);
+}
+
+#[derive(Clone, Copy)]
+pub struct NumaNode;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use core::marker::PhantomData;
+
+pub struct Bound;
+pub struct Normal;
+
+pub struct Device<Context = Normal>(PhantomData<Context>);
+
+impl<Context> Device<Context> {
+    pub fn complain(&self, message: &str) {
+        panic!("the pool complains: {message}");
+    }
+}
+
+impl Device<Bound> {
+    /// The only device that there is.
+    pub const ONLY: &'static Self = &Self(PhantomData);
+}

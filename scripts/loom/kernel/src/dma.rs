@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use crate::{
+    alloc::Flags,
+    device::{
+        Bound,
+        Device, //
+    },
+    io::IoBackend,
+    model,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+use core::{
+    alloc::Layout,
+    marker::PhantomData,
+    ptr, //
+};
+
+pub type DmaAddress = u64;
+
+/// Thin, so that a record is as large as in the kernel: the length is in front of the memory.
+pub struct Coherent<T: ?Sized>(*mut u8, PhantomData<*mut T>);
+
+// SAFETY: It owns its memory.
+unsafe impl Send for Coherent<[u8]> {}
+
+impl Coherent<[u8]> {
+    fn layout(len: usize) -> Layout {
+        Layout::from_size_align(PAGE_SIZE + len, PAGE_SIZE).unwrap()
+    }
+
+    pub fn zeroed_slice(_dev: &Device<Bound>, len: usize, _flags: Flags) -> Result<Self> {
+        model::begin_dma(len).ok_or(ENOMEM)?;
+        let start = model::allocate(Self::layout(len));
+
+        // SAFETY: It is new memory of that layout.
+        unsafe {
+            start.write_bytes(0, PAGE_SIZE + len);
+            start.cast::<usize>().write(len);
+        }
+        Ok(Self(start, PhantomData))
+    }
+
+    pub fn len(&self) -> usize {
+        // SAFETY: Written when the memory was allocated.
+        unsafe { self.0.cast::<usize>().read() }
+    }
+
+    pub fn as_mut_ptr(&self) -> *mut [u8] {
+        model::reach(self.0 as usize);
+        ptr::slice_from_raw_parts_mut(self.0.wrapping_add(PAGE_SIZE), self.len())
+    }
+
+    pub fn dma_address(&self) -> DmaAddress {
+        self.as_mut_ptr() as *mut u8 as DmaAddress
+    }
+
+    pub fn as_view(&self) -> CoherentView<'_, [u8]> {
+        CoherentView(self.as_mut_ptr(), PhantomData)
+    }
+}
+
+impl<T: ?Sized> Drop for Coherent<T> {
+    fn drop(&mut self) {
+        // SAFETY: Written when the memory was allocated.
+        let len = unsafe { self.0.cast::<usize>().read() };
+
+        model::end_dma(self.0, len);
+        model::free(self.0);
+    }
+}
+
+pub struct CoherentView<'a, T: ?Sized>(*mut T, PhantomData<&'a T>);
+
+pub struct CoherentIoBackend;
+
+impl IoBackend for CoherentIoBackend {
+    type View<'a, T: ?Sized + 'a> = CoherentView<'a, T>;
+
+    unsafe fn project_view<'a, T: ?Sized + 'a, U: ?Sized + 'a>(
+        _view: CoherentView<'a, T>,
+        ptr: *mut U,
+    ) -> CoherentView<'a, U> {
+        CoherentView(ptr, PhantomData)
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+pub use crate::{
+    alloc::{
+        flags::*,
+        KBox, //
+    },
+    dev_err,
+    fmt,
+    static_assert, //
+};
+pub use core::{
+    ffi::{
+        c_void,
+        CStr, //
+    },
+    pin::Pin,
+};
+
+/// An error, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error(&'static str);
+
+pub const EINVAL: Error = Error("EINVAL");
+pub const ENOMEM: Error = Error("ENOMEM");
+pub const EOVERFLOW: Error = Error("EOVERFLOW");
+
+pub type Result<T = (), E = Error> = core::result::Result<T, E>;
+
+/// Types of which all bytes are valid.
+pub trait FromBytes {}
+/// Types without padding.
+pub trait IntoBytes {}

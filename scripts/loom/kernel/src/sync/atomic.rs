@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's atomics by way of loom's.
+//!
+//! The two memory models differ in three ways that matter here:
+//!
+//! - Loads through a pointer come after the load of the pointer, for the kernel; C11 promises that
+//!   only to an acquire load. So [`Volatile::read_volatile`] of a pointer is one. Of a number it is
+//!   relaxed.
+//! - An operation that is [`Full`] orders all before it and all after it: two fences.
+//! - A compare-and-exchange that fails orders nothing.
+
+use crate::model::{
+    self,
+    Cell, //
+};
+use core::cell::UnsafeCell;
+use loom::sync::atomic::Ordering;
+
+/// How an operation is ordered.
+pub trait Order {
+    const ORDERING: Ordering;
+    const FULL: bool = false;
+}
+
+macro_rules! orders {
+    ($($name:ident: $ordering:ident $($full:ident)?,)*) => {$(
+        pub struct $name;
+
+        impl Order for $name {
+            const ORDERING: Ordering = Ordering::$ordering;
+            $(const $full: bool = true;)?
+        }
+    )*};
+}
+
+orders! {
+    Relaxed: Relaxed,
+    Acquire: Acquire,
+    Release: Release,
+    Full: AcqRel FULL,
+}
+
+/// What an [`Atomic`] can hold.
+pub trait AtomicType: Copy {
+    const POINTER: bool;
+
+    fn into_bits(self) -> u64;
+    fn from_bits(bits: u64) -> Self;
+}
+
+macro_rules! atomic_types {
+    ($($name:ty: $unsigned:ty,)*) => {$(
+        impl AtomicType for $name {
+            const POINTER: bool = false;
+
+            fn into_bits(self) -> u64 {
+                self as $unsigned as u64
+            }
+
+            fn from_bits(bits: u64) -> Self {
+                bits as $name
+            }
+        }
+    )*};
+}
+
+atomic_types! {
+    i16: u16,
+    u32: u32,
+    u64: u64,
+    usize: usize,
+}
+
+impl<T> AtomicType for *mut T {
+    const POINTER: bool = true;
+
+    fn into_bits(self) -> u64 {
+        self.expose_provenance() as u64
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        core::ptr::with_exposed_provenance_mut(bits as usize)
+    }
+}
+
+/// An atomic variable. In memory is what it was initialized with, be it by zeroed bytes; all later
+/// values are kept in [`model`], by address.
+#[repr(transparent)]
+pub struct Atomic<T>(UnsafeCell<T>);
+
+// SAFETY: What is in memory does not change.
+unsafe impl<T: AtomicType> Send for Atomic<T> {}
+// SAFETY: As above.
+unsafe impl<T: AtomicType> Sync for Atomic<T> {}
+
+impl<T: AtomicType> Atomic<T> {
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    fn cell(&self) -> Cell {
+        // SAFETY: Nobody writes to it.
+        let initial = unsafe { *self.0.get() };
+
+        model::cell(self.0.get() as usize, initial.into_bits())
+    }
+
+    /// Looks after pointers that were read.
+    fn found(bits: u64) -> T {
+        if T::POINTER {
+            model::reach(bits as usize);
+        }
+        T::from_bits(bits)
+    }
+
+    /// A read-modify-write operation by `f`, which makes `bits` visible.
+    fn modify<O: Order>(
+        &self,
+        bits: u64,
+        f: impl FnOnce(Cell, Ordering) -> Result<u64, u64>,
+    ) -> Result<T, T> {
+        let cell = self.cell();
+        let first = T::POINTER && model::publish(bits as usize);
+
+        if O::FULL {
+            model::full_barrier();
+        }
+        match f(cell, O::ORDERING) {
+            Ok(old) => {
+                if O::FULL {
+                    model::full_barrier();
+                }
+                Ok(Self::found(old))
+            }
+            Err(now) => {
+                if first {
+                    model::unpublish(bits as usize);
+                }
+                Err(T::from_bits(now))
+            }
+        }
+    }
+
+    pub fn load<O: Order>(&self, _: O) -> T {
+        Self::found(self.cell().load(O::ORDERING))
+    }
+
+    pub fn store<O: Order>(&self, value: T, _: O) {
+        assert!(!T::POINTER, "not needed");
+        self.cell().store(value.into_bits(), O::ORDERING);
+    }
+
+    pub fn xchg<O: Order>(&self, value: T, _: O) -> T {
+        let new = value.into_bits();
+
+        match self.modify::<O>(new, |cell, order| Ok(cell.swap(new, order))) {
+            Ok(old) | Err(old) => old,
+        }
+    }
+
+    pub fn cmpxchg<O: Order>(&self, old: T, new: T, _: O) -> Result<T, T> {
+        let (old, new) = (old.into_bits(), new.into_bits());
+
+        self.modify::<O>(new, |cell, order| cell.compare_exchange(old, new, order))
+    }
+
+    pub fn fetch_add<O: Order>(&self, value: T, _: O) -> T {
+        let value = value.into_bits();
+
+        match self.modify::<O>(0, |cell, order| Ok(cell.fetch_add(value, order))) {
+            Ok(old) | Err(old) => old,
+        }
+    }
+
+    pub fn fetch_sub<O: Order>(&self, value: T, order: O) -> T {
+        self.fetch_add(T::from_bits(value.into_bits().wrapping_neg()), order)
+    }
+
+    pub fn add<O: Order>(&self, value: T, order: O) {
+        self.fetch_add(value, order);
+    }
+
+    /// In place of a pointer, what [`Atomic::as_ptr`] is used for.
+    pub fn as_ptr(&self) -> Volatile<'_, T> {
+        Volatile(self)
+    }
+}
+
+pub struct Volatile<'a, T>(&'a Atomic<T>);
+
+impl<T: AtomicType> Volatile<'_, T> {
+    /// C's `READ_ONCE()`.
+    ///
+    /// # Safety
+    ///
+    /// None here; it is that of a pointer.
+    pub unsafe fn read_volatile(self) -> T {
+        if T::POINTER {
+            self.0.load(Acquire)
+        } else {
+            self.0.load(Relaxed)
+        }
+    }
+}
