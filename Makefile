@@ -5,8 +5,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo demo-nvme bench test setup setup-refresh \
-	clean-cache rustdoc help
+.PHONY: modules modules_install clean check-kdir demo demo-nvme bench test test-mutations \
+	setup setup-refresh clean-cache rustdoc help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -40,6 +40,9 @@ test:
 test-%:
 	@scripts/test $*
 
+test-mutations:
+	@scripts/mutations/run
+
 rustdoc:
 	@scripts/setup demo
 	@scripts/build stock
@@ -67,6 +70,7 @@ help:
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'
+	@echo '  make test-mutations   whether the tests catch mistakes; takes long'
 	@echo '  make rustdoc          the documentation of the crate'
 	@echo
 	@echo 'What the two do first by themselves:'
