@@ -404,13 +404,27 @@ mod suite {
         for _ in 1..per_page {
             drop(blocks.pop());
         }
-        let last = blocks.pop().ok_or(EINVAL)?.into_block().into_raw();
+        let last = blocks.pop().ok_or(EINVAL)?.into_block();
+        let address = last.as_ptr().cast::<u8>();
+        fill(&last, 0x5a);
+        let last = last.into_raw();
         assert!(last.into_bits() < per_page as u64);
 
         assert!(holds(&pool, per_page + 1));
         drop(blocks);
         drop(pool);
         assert_eq!(pages_held() - held, 2);
+
+        // Nobody else gets their memory.
+        let pool = new_pool(&device)?;
+        let blocks = fill_pool(&pool, 100 * per_page)?;
+        for block in &blocks {
+            assert!(block.address() != address);
+        }
+        drop(blocks);
+        drop(pool);
+        // SAFETY: The block is allocated for good.
+        assert_eq!(unsafe { address.read_volatile() }, 0x5a);
         // The kept pages hold on to the device; so must this, for the leak detector.
         mem::forget(device);
         Ok(())

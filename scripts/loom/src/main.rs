@@ -11,6 +11,8 @@
 mod bitmap;
 #[path = "../../../dmapool/block.rs"]
 mod block;
+#[path = "../../../dmapool/contents.rs"]
+mod contents;
 #[path = "../../../dmapool/current.rs"]
 mod current;
 #[path = "../../../dmapool/geometry.rs"]
@@ -23,10 +25,11 @@ mod payload;
 mod raw_pool;
 #[path = "../../../dmapool/table.rs"]
 mod table;
-#[path = "../../../dmapool/zeroing.rs"]
-mod zeroing;
 
+mod debugfs;
+mod index;
 mod models;
+mod module_parameters;
 mod run;
 
 pub use block::Block;

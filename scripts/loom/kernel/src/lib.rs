@@ -7,6 +7,7 @@
 //! compile as they are. Names and signatures are those of the real crate, simplified.
 
 pub mod alloc;
+pub mod bindings;
 pub mod cpu;
 pub mod device;
 pub mod dma;

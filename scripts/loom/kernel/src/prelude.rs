@@ -11,6 +11,7 @@ pub use crate::{
 };
 pub use core::{
     ffi::{
+        c_int,
         c_void,
         CStr, //
     },
@@ -31,3 +32,13 @@ pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 pub trait FromBytes {}
 /// Types without padding.
 pub trait IntoBytes {}
+
+pub trait CStrExt {
+    fn as_char_ptr(&self) -> *const core::ffi::c_char;
+}
+
+impl CStrExt for CStr {
+    fn as_char_ptr(&self) -> *const core::ffi::c_char {
+        self.as_ptr()
+    }
+}
