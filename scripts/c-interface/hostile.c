@@ -7,7 +7,8 @@
  * time, and looks closely at each block that it is handed. Compiled twice: as it
  * is for the kernel's own pool, and with RUST_DMAPOOL_REPLACE for the other one.
  *
- * At the end the pool is destroyed, and the device writes to where it was.
+ * At the end the pool is destroyed, and the device writes to where it was. So it
+ * does to pages that a pool has given back by shrink(); see hostile_shrink.rs.
  */
 #include <linux/bitmap.h>
 #include <linux/delay.h>
@@ -18,6 +19,7 @@
 #include <linux/pci.h>
 #include <linux/random.h>
 #include <linux/string.h>
+#include "hostile.h"
 
 #define DMA_SRC		0x80
 #define DMA_DST		0x88
@@ -346,7 +348,7 @@ static int run(struct hostile *h)
 }
 
 /* Before a page is given back: a reference keeps it from being anybody's. */
-static void hostile_hold(struct hostile *h, void *v, dma_addr_t dma)
+void hostile_hold(struct hostile *h, void *v, dma_addr_t dma)
 {
 	struct page *page = is_vmalloc_addr(v) ? vmalloc_to_page(v) : virt_to_page(v);
 
@@ -361,7 +363,7 @@ static bool written_to(struct page *page)
 }
 
 /* Have the device write to the pages that were given back. How many does it reach? */
-static int hostile_reach(struct hostile *h)
+int hostile_reach(struct hostile *h)
 {
 	int i, late, err, reached = 0;
 
@@ -424,6 +426,9 @@ static int hostile_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	random_bytes(h);
 	err = transfer(h, h->garbage_dma, PAGE_SIZE, CMD_TO_DEVICE);
+#ifdef RUST_DMAPOOL_REPLACE
+	err = err ?: hostile_shrink(h, h->dev);
+#endif
 	err = err ?: run(h);
 	/* A pool that is broken had better not be touched again. */
 	if (!err && !h->bad)
