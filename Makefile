@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme bench test test-mutations \
-	setup setup-refresh clean-cache rustdoc help
+	test-smp-debug setup setup-refresh clean-cache rustdoc help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -43,6 +43,12 @@ test-%:
 test-mutations:
 	@scripts/mutations/run
 
+test-smp-debug:
+	@scripts/setup smp-debug
+	@scripts/build smp-debug
+	@scripts/build-c-interface smp-debug
+	@scripts/qemu ../smp-debug/suites
+
 rustdoc:
 	@scripts/setup demo
 	@scripts/build stock
@@ -71,6 +77,7 @@ help:
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'
 	@echo '  make test-mutations   whether the tests catch mistakes; takes long'
+	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
 	@echo '  make rustdoc          the documentation of the crate'
 	@echo
 	@echo 'What the two do first by themselves:'
