@@ -3,6 +3,7 @@
 //! The KUnit suites: one file for each, and what they share.
 
 mod geometry;
+mod interrupt;
 mod managed;
 mod model;
 mod pool;

@@ -6,6 +6,10 @@
 //! it two owners at once, one of them would find the stamp of the other.
 
 use super::{
+    interrupt::{
+        Context,
+        Interrupts, //
+    },
     support::*,
     thread::Thread, //
 };
@@ -14,6 +18,8 @@ use crate::{
     Pool, //
 };
 use kernel::{
+    alloc::Flags,
+    bindings,
     cpu::nr_cpu_ids,
     new_mutex,
     prelude::*,
@@ -50,24 +56,80 @@ fn in_threads<F: Fn(u32) -> Result + Sync>(f: F) -> Result {
     threads.into_iter().try_for_each(Thread::join)
 }
 
-/// Allocates and frees at random, every block by the thread that has allocated it.
-fn churn(pool: &Pool<'_>, thread: u32) -> Result {
-    let mut random = Random::new(u64::from(thread) + 100);
-    let mut held = KVec::with_capacity(MOST, GFP_KERNEL)?;
+/// Allocates and frees at random, every block by the one who has allocated it.
+struct Churn<'pool> {
+    pool: &'pool Pool<'pool>,
+    random: Random,
+    held: KVec<Stamped<'pool>>,
+    /// Different for each owner.
+    stamp: u64,
+}
 
-    for round in 0..ROUNDS {
+impl<'pool> Churn<'pool> {
+    fn new(pool: &'pool Pool<'pool>, owner: u32) -> Result<Self> {
+        Ok(Self {
+            pool,
+            random: Random::new(u64::from(owner) + 100),
+            held: KVec::with_capacity(MOST, GFP_KERNEL)?,
+            stamp: u64::from(owner) << 32,
+        })
+    }
+
+    fn step(&mut self, flags: &[Flags]) -> Result {
+        let held = &mut self.held;
+        let random = &mut self.random;
+
         if held.len() < MOST && (held.is_empty() || random.below(2) == 0) {
-            let stamp = u64::from(thread) << 32 | round as u64;
-            let flags = [GFP_KERNEL, GFP_ATOMIC][random.below(2)];
+            let block = self.pool.alloc(flags[random.below(flags.len())])?;
 
-            held.push(Stamped::new(pool.alloc(flags)?, stamp), GFP_KERNEL)?;
+            // There is room, so this allocates nothing.
+            held.push(Stamped::new(block, self.stamp), GFP_ATOMIC)?;
+            self.stamp += 1;
         } else {
             let (victim, last) = (random.below(held.len()), held.len() - 1);
             held.swap(victim, last);
             ensure!(held.pop().is_some_and(|block| block.is_intact()));
         }
+        Ok(())
     }
-    ensure!(held.iter().all(Stamped::is_intact));
+
+    fn is_intact(&self) -> bool {
+        self.held.iter().all(Stamped::is_intact)
+    }
+}
+
+fn churn(pool: &Pool<'_>, thread: u32) -> Result {
+    let mut churn = Churn::new(pool, thread)?;
+
+    for _ in 0..ROUNDS {
+        churn.step(&[GFP_KERNEL, GFP_ATOMIC])?;
+    }
+    ensure!(churn.is_intact());
+    Ok(())
+}
+
+/// Does the same, while interrupts on the same CPU do so too.
+fn churn_interrupted(pool: &Pool<'_>, thread: u32) -> Result {
+    const INTERRUPTS: u32 = 40;
+    let context = [Context::Hard, Context::Soft][thread as usize / 2 % 2];
+    let mut here = Churn::new(pool, thread)?;
+    let mut there = Churn::new(pool, thread + THREADS)?;
+
+    let interrupts = Interrupts::start(context, || {
+        for _ in 0..ROUNDS / 100 {
+            there.step(&[GFP_ATOMIC])?;
+        }
+        Ok(())
+    })?;
+    while interrupts.runs()? < INTERRUPTS {
+        for _ in 0..ROUNDS / 10 {
+            here.step(&[GFP_KERNEL, GFP_ATOMIC])?;
+        }
+        // SAFETY: Nothing is held.
+        unsafe { bindings::schedule() };
+    }
+    drop(interrupts);
+    ensure!(here.is_intact() && there.is_intact());
     Ok(())
 }
 
@@ -99,7 +161,7 @@ fn hand_over<'pool>(
                     break;
                 }
                 // SAFETY: Nothing is held.
-                unsafe { kernel::bindings::schedule() };
+                unsafe { bindings::schedule() };
             }
         }
     }
@@ -128,6 +190,23 @@ mod suite {
             let most = (THREADS as usize * MOST).div_ceil(geometry.blocks_per_page() as usize);
             let slack = (nr_cpu_ids() + THREADS) as usize;
             assert!(pool.statistics().pages as usize <= (most + slack) * 3 / 2);
+        }
+        Ok(())
+    }
+
+    /// Threads, soft and hard interrupts, on all CPUs.
+    #[test]
+    fn in_all_contexts() -> Result {
+        let device = TestDevice::new(c"dmapool-contexts")?;
+
+        for geometry in [
+            Geometry::new::<64, 64, 0>(),
+            Geometry::new::<4096, 4096, 0>(),
+        ] {
+            let pool = new_pool(&device, geometry)?;
+
+            in_threads(|thread| churn_interrupted(&pool, thread))?;
+            assert!(holds(&pool, 0));
         }
         Ok(())
     }
