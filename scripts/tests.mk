@@ -41,7 +41,7 @@ build-c-interface-%: build-%
 	$(run) --build $@ $(here)build-c-interface $*
 
 consumer: build-consumer
-c-interface misuse hostile hostile-iommu: build-c-interface-stock
+c-interface hostile hostile-iommu hotplug misuse rebind-busy reload: build-c-interface-stock
 
 misuse-uml-debug: build-c-interface-uml-debug
 	$(run) $@ $(here)uml uml-debug misuse kunit.enable=0
