@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo demo-nvme bench test test-mutations \
+.PHONY: modules modules_install clean check-kdir demo demo-nvme bench soak test test-mutations \
 	test-smp-debug setup setup-refresh clean-cache rustdoc help
 
 modules: check-kdir
@@ -32,6 +32,10 @@ demo-nvme:
 
 bench:
 	@scripts/bench/run
+
+soak:
+	@scripts/setup test
+	@scripts/soak
 
 # T='NAME...' runs these tests only.
 test:
@@ -73,6 +77,7 @@ help:
 	@echo '  make demo             real DMA through the pool, in QEMU'
 	@echo "  make demo-nvme        Debian's NVMe driver, moved over to the pool, likewise"
 	@echo '  make bench            compare with mm/dmapool.c: table, bench.csv, bench.svg'
+	@echo '  make soak             a billion random operations; goes on where it was stopped'
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'

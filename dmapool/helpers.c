@@ -5,6 +5,7 @@
  */
 
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/xarray.h>
 
 #include "helpers.h"
@@ -37,3 +38,9 @@ int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry
 	} while (xas_nomem(&xas, gfp));
 	return xas_error(&xas);
 }
+
+#ifdef CONFIG_KUNIT
+/* Which part of the soak test to run; 0 is a small one. See scripts/soak. */
+unsigned long rust_dmapool_soak;
+module_param_named(soak, rust_dmapool_soak, ulong, 0);
+#endif

@@ -13,11 +13,11 @@ checks := $(notdir $(wildcard $(here)tests/*))
 builds := build-stock build-uml build-uml-debug
 
 .PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing kunit-poison misuse-uml-debug \
-	$(scenarios) $(checks)
+	soak $(scenarios) $(checks)
 
 # Longest first: two run at a time.
 list:
-	@printf '%s\n' $(kunit) misuse-uml-debug kunit-zeroing kunit-poison $(scenarios) $(checks)
+	@printf '%s\n' $(kunit) misuse-uml-debug kunit-zeroing kunit-poison soak $(scenarios) $(checks)
 
 $(builds): build-%:
 	$(run) --build $@ $(here)build $*
@@ -33,6 +33,9 @@ kunit-zeroing: build-uml
 
 kunit-poison: build-uml
 	$(run) $@ $(here)kunit uml poison=1
+
+soak: build-uml
+	$(run) $@ $(here)soak 10
 
 $(scenarios): build-stock
 	$(run) $@ $(here)qemu $@

@@ -108,7 +108,7 @@ fn expected_offsets(geometry: &Geometry, boundary: usize) -> impl Iterator<Item 
 }
 
 /// A geometry to ask for: mostly of less than a page, with all kinds of boundaries.
-fn random_geometry(random: &mut Random) -> [usize; 3] {
+pub(super) fn random_geometry(random: &mut Random) -> [usize; 3] {
     let magnitude = 1 + random.below(14);
     let size = 1 + random.below(1 << magnitude);
     let align = [0, 1 << random.below(13)][random.below(2)];

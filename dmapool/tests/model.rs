@@ -1,46 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A million random operations on a pool, against a model that is too plain to be wrong: the list
-//! of the blocks that are held.
+//! Random operations on a pool, against a model that is too plain to be wrong: the list of the
+//! blocks that are held.
 
-use super::support::*;
+use super::{
+    geometry::random_geometry,
+    interrupt::{
+        Context,
+        Interrupts, //
+    },
+    support::*, //
+};
 use crate::{
     Geometry,
     Pool,
     RawBlock, //
 };
-use kernel::prelude::*;
+use core::mem;
+use kernel::{
+    alloc::Flags,
+    bindings,
+    interrupt::local_interrupt_disable,
+    prelude::*, //
+};
 
 const OPERATIONS: u64 = 1_000_000;
+
+/// Operations of a part of the soak test; `scripts/soak` knows it too.
+const SOAK_OPERATIONS: u64 = 20_000_000;
+
+/// By which neighbouring parts get seeds that are far apart.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Blocks held at most; the number drifts between none and this.
 const MOST: usize = 3000;
 
-fn run(pool: &Pool<'_>, operations: u64, seed: u64) -> Result {
-    let mut random = Random::new(seed);
-    let mut held: KVec<Stamped<'_>> = KVec::new();
-    let mut peak = 0;
-    let mut filling = true;
+/// A pool, and what should be in it.
+struct Model<'pool> {
+    pool: &'pool Pool<'pool>,
+    random: Random,
+    held: KVec<Stamped<'pool>>,
+    peak: usize,
+    filling: bool,
+    operations: u64,
+}
 
-    for operation in 0..operations {
+impl<'pool> Model<'pool> {
+    fn new(pool: &'pool Pool<'pool>, seed: u64) -> Result<Self> {
+        Ok(Self {
+            pool,
+            random: Random::new(seed),
+            held: KVec::with_capacity(MOST, GFP_KERNEL)?,
+            peak: 0,
+            filling: true,
+            operations: 0,
+        })
+    }
+
+    /// Any context that all of `flags` allow.
+    fn run(&mut self, operations: u64, flags: &[Flags]) -> Result {
+        for _ in 0..operations {
+            self.step(flags)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, flags: &[Flags]) -> Result {
+        let (pool, held, random) = (self.pool, &mut self.held, &mut self.random);
         // Seven of ten operations go the way the tide goes.
-        let alloc = filling == (random.below(10) < 7);
+        let alloc = self.filling == (random.below(10) < 7);
         if held.len() == MOST {
-            filling = false;
+            self.filling = false;
         } else if held.is_empty() {
-            filling = true;
+            self.filling = true;
         }
 
         if (alloc && held.len() < MOST) || held.is_empty() {
-            let flags = [GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT | __GFP_NOWARN][random.below(3)];
-            let mut block = pool.alloc(flags)?;
+            let mut block = pool.alloc(flags[random.below(flags.len())])?;
 
             if random.below(8) == 0 {
                 let bits = block.into_raw().into_bits();
                 // SAFETY: It comes from the line above, and is turned back once.
                 block = unsafe { pool.from_raw(RawBlock::from_bits(bits)) }?;
             }
-            held.push(Stamped::new(block, operation), GFP_KERNEL)?;
+            // There is room, so this allocates nothing.
+            held.push(Stamped::new(block, self.operations), GFP_ATOMIC)?;
         } else {
             let (victim, last) = (random.below(held.len()), held.len() - 1);
             held.swap(victim, last);
@@ -48,19 +92,80 @@ fn run(pool: &Pool<'_>, operations: u64, seed: u64) -> Result {
             ensure!(held.pop().is_some_and(|block| block.is_intact()));
         }
 
-        peak = peak.max(held.len());
-        if operation % 4096 == 0 {
+        self.peak = self.peak.max(held.len());
+        if self.operations % 4096 == 0 {
             let now = pool.statistics();
-            let needed = peak.div_ceil(pool.geometry().blocks_per_page() as usize);
+            let needed = self
+                .peak
+                .div_ceil(pool.geometry().blocks_per_page() as usize);
 
             ensure!(now.live == held.len() as u64);
             ensure!(may_have(needed).contains(&(now.pages as usize)));
         }
+        self.operations += 1;
+        Ok(())
     }
-    ensure!(held.iter().all(Stamped::is_intact));
-    drop(held);
-    ensure!(holds(pool, 0));
+
+    /// As [`Model::run`], in an interrupt.
+    fn interrupt(&mut self, context: Context, operations: u64) -> Result {
+        let mut left = operations;
+        let interrupts = Interrupts::start(context, || {
+            self.run(mem::take(&mut left), &[GFP_ATOMIC, GFP_NOWAIT])
+        })?;
+
+        while interrupts.runs()? == 0 {
+            // SAFETY: Nothing is held.
+            unsafe { bindings::schedule() };
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result {
+        ensure!(self.held.iter().all(Stamped::is_intact));
+        drop(self.held);
+        ensure!(holds(self.pool, 0));
+        Ok(())
+    }
+}
+
+const PROCESS: [Flags; 3] = [GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT];
+
+/// Pools of random geometries, used at random in all contexts, until that makes so many operations.
+fn soak(device: &TestDevice, operations: u64, mut random: Random) -> Result {
+    let mut left = operations;
+
+    while left > 0 {
+        let mut todo = left.min(1 + random.below(1 << 20) as u64);
+        let [size, align, boundary] = random_geometry(&mut random);
+        let geometry = Geometry::check(size, align, boundary)?;
+        let init = Pool::new(device.bound(), c"soak", geometry);
+        let pool = KBox::pin_init(init, GFP_KERNEL)?;
+        let mut model = Model::new(&pool, random.next())?;
+
+        left -= todo;
+        while todo > 0 {
+            let batch = todo.min(1 + random.below(1 << 16) as u64);
+
+            todo -= batch;
+            match random.below(32) {
+                0 => model.interrupt(Context::Hard, batch),
+                1 => model.interrupt(Context::Soft, batch),
+                2 => {
+                    let _irqs = local_interrupt_disable();
+                    model.run(batch, &PROCESS[1..])
+                }
+                _ => model.run(batch, &PROCESS),
+            }
+            .inspect_err(|_| pr_err!("geometry {:?}\n", [size, align, boundary]))?;
+        }
+        model.finish()?;
+    }
     Ok(())
+}
+
+// `dmapool/helpers.c`
+extern "C" {
+    static rust_dmapool_soak: c_ulong;
 }
 
 #[kunit_tests(rust_dmapool_model)]
@@ -82,8 +187,21 @@ mod suite {
             let init = Pool::new(device.bound(), c"model", geometry);
             let pool = KBox::pin_init(init, GFP_KERNEL)?;
 
-            run(&pool, OPERATIONS / 5, seed as u64)?;
+            let mut model = Model::new(&pool, seed as u64)?;
+            model.run(OPERATIONS / 5, &PROCESS)?;
+            model.finish()?;
         }
         Ok(())
+    }
+
+    /// The part of the soak test that the module's parameter names, or a small one.
+    #[test]
+    fn soak() -> Result {
+        let device = TestDevice::new(c"dmapool-soak")?;
+        // SAFETY: It does not change while the module is loaded.
+        let part = unsafe { rust_dmapool_soak } as u64;
+        let operations = if part == 0 { 200_000 } else { SOAK_OPERATIONS };
+
+        super::soak(&device, operations, Random::new(part.wrapping_mul(SPREAD)))
     }
 }
