@@ -6,6 +6,7 @@
 
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/preempt.h>
 #include <linux/xarray.h>
 
 #include "helpers.h"
@@ -43,4 +44,9 @@ int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry
 /* Which part of the soak test to run; 0 is a small one. See scripts/soak. */
 unsigned long rust_dmapool_soak;
 module_param_named(soak, rust_dmapool_soak, ulong, 0);
+
+unsigned int rust_dmapool_preempt_count(void)
+{
+	return preempt_count();
+}
 #endif

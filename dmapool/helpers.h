@@ -12,5 +12,6 @@ void rust_dmapool_index_init(struct xarray *xa);
 int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
 
 extern unsigned long rust_dmapool_soak;
+unsigned int rust_dmapool_preempt_count(void);
 
 #endif

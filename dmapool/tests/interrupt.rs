@@ -17,6 +17,11 @@ use kernel::{
     types::Opaque, //
 };
 
+// `dmapool/helpers.c`
+extern "C" {
+    fn rust_dmapool_preempt_count() -> u32;
+}
+
 /// Which kind of interrupt.
 #[derive(Clone, Copy)]
 pub(crate) enum Context {
@@ -34,9 +39,9 @@ impl Context {
 
     /// Whether the caller is in such an interrupt.
     fn is_current(self) -> bool {
-        // SAFETY: The task is the current one. On UML its count is where C's `preempt_count()` is.
-        let count = unsafe { (*kernel::current!().as_ptr()).thread_info.preempt_count };
-        let is_in = |bit| count as u32 & bit != 0;
+        // SAFETY: The function has no requirements.
+        let count = unsafe { rust_dmapool_preempt_count() };
+        let is_in = |bit| count & bit != 0;
         let hard = is_in(bindings::HARDIRQ_OFFSET);
 
         match self {
