@@ -16,10 +16,8 @@ use crate::{
     Pool,
     RawBlock, //
 };
-use core::mem;
 use kernel::{
     alloc::Flags,
-    bindings,
     interrupt::local_interrupt_disable,
     prelude::*, //
 };
@@ -43,6 +41,8 @@ struct Model<'pool> {
     peak: usize,
     filling: bool,
     operations: u64,
+    /// Whether nobody else uses the pool, so that its statistics are known.
+    alone: bool,
 }
 
 impl<'pool> Model<'pool> {
@@ -54,6 +54,7 @@ impl<'pool> Model<'pool> {
             peak: 0,
             filling: true,
             operations: 0,
+            alone: true,
         })
     }
 
@@ -93,7 +94,7 @@ impl<'pool> Model<'pool> {
         }
 
         self.peak = self.peak.max(held.len());
-        if self.operations % 4096 == 0 {
+        if self.alone && self.operations % 4096 == 0 {
             let now = pool.statistics();
             let needed = self
                 .peak
@@ -106,18 +107,19 @@ impl<'pool> Model<'pool> {
         Ok(())
     }
 
-    /// As [`Model::run`], in an interrupt.
-    fn interrupt(&mut self, context: Context, operations: u64) -> Result {
-        let mut left = operations;
-        let interrupts = Interrupts::start(context, || {
-            self.run(mem::take(&mut left), &[GFP_ATOMIC, GFP_NOWAIT])
-        })?;
+    /// Runs in a thread until an interrupt has come, in which `other` runs. Returns how many
+    /// operations that made.
+    fn run_interrupted(&mut self, other: &mut Self, context: Context) -> Result<u64> {
+        let before = self.operations + other.operations;
 
+        (self.alone, other.alone) = (false, false);
+        let interrupts = Interrupts::start(context, || other.run(1000, &PROCESS[1..]))?;
         while interrupts.runs()? == 0 {
-            // SAFETY: Nothing is held.
-            unsafe { bindings::schedule() };
+            self.run(1000, &PROCESS)?;
         }
-        Ok(())
+        drop(interrupts);
+        ensure!(holds(self.pool, self.held.len() + other.held.len()));
+        Ok(self.operations + other.operations - before)
     }
 
     fn finish(self) -> Result {
@@ -141,23 +143,26 @@ fn soak(device: &TestDevice, operations: u64, mut random: Random) -> Result {
         let init = Pool::new(device.bound(), c"soak", geometry);
         let pool = KBox::pin_init(init, GFP_KERNEL)?;
         let mut model = Model::new(&pool, random.next())?;
+        let mut other = Model::new(&pool, random.next())?;
 
         left -= todo;
         while todo > 0 {
             let batch = todo.min(1 + random.below(1 << 16) as u64);
 
-            todo -= batch;
-            match random.below(32) {
-                0 => model.interrupt(Context::Hard, batch),
-                1 => model.interrupt(Context::Soft, batch),
+            let done = match random.below(16) {
+                0 => model.run_interrupted(&mut other, Context::Hard),
+                1 => model.run_interrupted(&mut other, Context::Soft),
                 2 => {
                     let _irqs = local_interrupt_disable();
-                    model.run(batch, &PROCESS[1..])
+                    model.run(batch, &PROCESS[1..]).map(|()| batch)
                 }
-                _ => model.run(batch, &PROCESS),
+                _ => model.run(batch, &PROCESS).map(|()| batch),
             }
             .inspect_err(|_| pr_err!("geometry {:?}\n", [size, align, boundary]))?;
+            todo = todo.saturating_sub(done);
         }
+        ensure!(other.held.iter().all(Stamped::is_intact));
+        drop(other);
         model.finish()?;
     }
     Ok(())
