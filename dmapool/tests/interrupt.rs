@@ -32,7 +32,9 @@ pub(crate) enum Context {
 impl Context {
     fn mode(self) -> bindings::hrtimer_mode {
         match self {
-            Self::Hard => bindings::hrtimer_mode_HRTIMER_MODE_REL_HARD,
+            // In a hard interrupt unless the kernel is a real-time one: there, what is in one all
+            // the same (`_REL_HARD`) cannot allocate memory at all.
+            Self::Hard => bindings::hrtimer_mode_HRTIMER_MODE_REL,
             Self::Soft => bindings::hrtimer_mode_HRTIMER_MODE_REL_SOFT,
         }
     }
