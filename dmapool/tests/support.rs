@@ -139,10 +139,6 @@ impl<'pool> Stamped<'pool> {
             .all(|(i, byte)| unsafe { first.add(i).read_volatile() } == *byte)
     }
 
-    pub(super) fn address(&self) -> *mut u8 {
-        self.block.as_ptr().cast()
-    }
-
     pub(super) fn dma_address(&self) -> DmaAddress {
         self.block.dma_address()
     }
