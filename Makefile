@@ -50,7 +50,7 @@ test-mutations:
 test-smp-debug:
 	@scripts/setup smp-debug
 	@scripts/build smp-debug
-	@scripts/build-c-interface smp-debug
+	@scripts/build-modules smp-debug
 	@scripts/qemu ../smp-debug/suites
 
 rustdoc:

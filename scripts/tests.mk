@@ -37,16 +37,15 @@ kunit-poison: build-uml
 soak: build-uml
 	$(run) $@ $(here)soak 10
 
-$(scenarios): build-stock
+$(scenarios): build-modules-stock
 	$(run) $@ $(here)qemu $@
 
-build-c-interface-%: build-%
-	$(run) --build $@ $(here)build-c-interface $*
+build-modules-%: build-%
+	$(run) --build $@ $(here)build-modules $*
 
 consumer: build-consumer
-c-interface hostile hostile-iommu hotplug misuse rebind-busy reload: build-c-interface-stock
 
-misuse-uml-debug: build-c-interface-uml-debug
+misuse-uml-debug: build-modules-uml-debug
 	$(run) $@ $(here)uml uml-debug misuse kunit.enable=0
 
 # The rest looks at the source, or at the objects of the stock build.
