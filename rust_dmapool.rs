@@ -59,6 +59,7 @@
 //! | `current.rs` | which page each CPU allocates from |
 //! | `block.rs`, `payload.rs` | the owner of a block, and what a block can hold |
 //! | `raw_pool.rs` | allocating, growing, destroying |
+//! | `gfp.rs` | what allocation flags mean for each thing that is allocated |
 //! | `contents.rs` | zeroing, and poisoning to find late writes |
 //! | `pool.rs`, `managed.rs` | the public face, and the variant that devres destroys |
 //! | `c_pool.rs`, `index.rs` | the interface for C, and how an address becomes a page |
@@ -83,6 +84,8 @@ mod current;
 mod debugfs;
 #[path = "dmapool/geometry.rs"]
 mod geometry;
+#[path = "dmapool/gfp.rs"]
+mod gfp;
 #[path = "dmapool/index.rs"]
 mod index;
 #[path = "dmapool/managed.rs"]

@@ -7,7 +7,7 @@
 
 use crate::{
     geometry::Geometry,
-    index::flags_from_raw,
+    gfp,
     raw_pool::{
         BadFree,
         RawPool, //
@@ -138,7 +138,7 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
     handle: *mut bindings::dma_addr_t,
 ) -> *mut c_void {
     // SAFETY: By the requirements of this function.
-    let Ok(taken) = unsafe { behind(pool) }.alloc(flags_from_raw(flags)) else {
+    let Ok(taken) = unsafe { behind(pool) }.alloc(gfp::from_raw(flags)) else {
         return null_mut();
     };
 

@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/preempt.h>
+#include <linux/sched/mm.h>
 #include <linux/xarray.h>
 
 #include "helpers.h"
@@ -19,6 +20,11 @@ bool rust_dmapool_want_init_on_alloc(void)
 bool rust_dmapool_want_init_on_free(void)
 {
 	return want_init_on_free();
+}
+
+void rust_dmapool_might_alloc(gfp_t gfp)
+{
+	might_alloc(gfp);
 }
 
 void rust_dmapool_index_init(struct xarray *xa)

@@ -6,6 +6,7 @@
 
 bool rust_dmapool_want_init_on_alloc(void);
 bool rust_dmapool_want_init_on_free(void);
+void rust_dmapool_might_alloc(gfp_t gfp);
 
 struct xarray;
 void rust_dmapool_index_init(struct xarray *xa);

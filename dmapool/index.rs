@@ -9,6 +9,7 @@
 use crate::{
     bitmap::read_once,
     geometry::Geometry,
+    gfp,
     page::{
         Page,
         Record, //
@@ -131,7 +132,7 @@ impl Index {
                     self.all.get(),
                     index,
                     page.as_raw().as_ptr().cast(),
-                    raw(flags),
+                    gfp::to_raw(flags),
                 )
             })?;
             index = index.wrapping_add(1);
@@ -187,19 +188,4 @@ impl Drop for Index {
         // SAFETY: The xarray is initialized, and nobody uses it any more.
         unsafe { bindings::xa_destroy(self.all.get()) };
     }
-}
-
-// `Flags` is a `u32` and nothing else, but does not say so.
-static_assert!(size_of::<Flags>() == size_of::<bindings::gfp_t>());
-
-/// C's idea of `flags`.
-fn raw(flags: Flags) -> bindings::gfp_t {
-    // SAFETY: Of the same size, and without padding or invalid values.
-    unsafe { core::mem::transmute(flags) }
-}
-
-/// Rust's idea of `flags`.
-pub(crate) fn flags_from_raw(flags: bindings::gfp_t) -> Flags {
-    // SAFETY: As in `raw`.
-    unsafe { core::mem::transmute(flags) }
 }

@@ -24,6 +24,7 @@ use crate::{
     },
     debugfs::Registration,
     geometry::Geometry,
+    gfp,
     index::Index,
     module_parameters,
     page::Page,
@@ -168,11 +169,8 @@ impl<'bound> RawPool<'bound> {
     /// Allocates a block, and leaves in it what there is.
     #[inline]
     fn alloc_as_is(&self, flags: Flags) -> Result<Taken<'_>> {
-        // What C's `might_alloc()` checks. Without this, misuse would show only when growing.
-        #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
-        if flags.contains(GFP_KERNEL) {
-            kernel::task::might_sleep();
-        }
+        // Without this, misuse would show only when growing.
+        gfp::might_alloc(flags);
 
         match self.current().try_take(&self.geometry) {
             Some(taken) => Ok(taken),
@@ -319,7 +317,7 @@ impl<'bound> RawPool<'bound> {
             .take(current.page())
             .or_else(|| self.search(current))
             .or_else(|| self.take_freed(current))
-            .or_else(|| self.settle(current))
+            .or_else(|| self.settle(current, flags))
             .or_else(|| self.steal(current))
         {
             return Ok(taken);
@@ -373,11 +371,18 @@ impl<'bound> RawPool<'bound> {
     }
 
     /// Adds a page, if that is easy, for a CPU that has lived on other CPUs' pages for a while.
-    fn settle(&self, current: &Current) -> Option<Taken<'_>> {
+    fn settle(&self, current: &Current, flags: Flags) -> Option<Taken<'_>> {
         if !current.needs_page() {
             return None;
         }
-        self.grow(current, GFP_NOWAIT | __GFP_NOWARN).ok()
+        let flags = if gfp::may_block(flags) {
+            gfp::without_effort(flags)
+        } else {
+            // Not from what `GFP_ATOMIC` may use: there are free blocks elsewhere.
+            GFP_NOWAIT | __GFP_NOWARN
+        };
+
+        self.grow(current, flags).ok()
     }
 
     /// Takes a block of a page that is a current one of another CPU.
@@ -444,7 +449,7 @@ impl<'bound> RawPool<'bound> {
 
         if let Some(index) = &self.index {
             // SAFETY: The page keeps this memory: with an index, `shrink` does nothing.
-            unsafe { index.insert(page, memory, flags)? };
+            unsafe { index.insert(page, memory, gfp::for_records(flags))? };
         }
         Ok(self.pages_in(memory).checked_ilog2().unwrap_or(0))
     }
@@ -475,11 +480,12 @@ impl<'bound> RawPool<'bound> {
             .unwrap_or(0)
             .min(self.geometry.max_order());
 
-        if order > 0 {
-            let size = size.wrapping_shl(order);
+        // Memory that must be decrypted or remapped comes, for those who may not block, from a small
+        // pool that all interrupt handlers share: not more of that than has to be.
+        if order > 0 && gfp::may_block(flags) {
+            let (size, flags) = (size.wrapping_shl(order), gfp::without_effort(flags));
 
-            // Only if it is easy: not by reclaiming, and without a word if it fails.
-            if let Ok(memory) = Coherent::zeroed_slice(self.dev, size, GFP_NOWAIT | __GFP_NOWARN) {
+            if let Ok(memory) = Coherent::zeroed_slice(self.dev, size, flags) {
                 return Ok(memory);
             }
         }
@@ -500,6 +506,7 @@ impl<'bound> RawPool<'bound> {
             return Ok(page);
         }
 
+        let flags = gfp::for_records(flags);
         let page = Page::new(&self.geometry, &self.contents, flags, self.node)?;
         // SAFETY: The page is new, and stays if it is inserted.
         unsafe { self.table.insert(page, flags) }.inspect_err(|_| {

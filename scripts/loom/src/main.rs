@@ -17,6 +17,8 @@ mod contents;
 mod current;
 #[path = "../../../dmapool/geometry.rs"]
 mod geometry;
+#[path = "../../../dmapool/gfp.rs"]
+mod gfp;
 #[path = "../../../dmapool/page.rs"]
 mod page;
 #[path = "../../../dmapool/payload.rs"]

@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What poisoning needs, which is off.
+//! What poisoning needs, which is off, and the bits of allocation flags.
 
 use core::ffi::{
     c_char,
     c_int,
     c_void, //
 };
+
+#[allow(non_camel_case_types)] // As in C.
+pub type gfp_t = u32;
+
+pub const ___GFP_DMA_BIT: u32 = 0;
+pub const ___GFP_HIGHMEM_BIT: u32 = 1;
+pub const ___GFP_DMA32_BIT: u32 = 2;
+pub const ___GFP_MOVABLE_BIT: u32 = 3;
+pub const ___GFP_RECLAIMABLE_BIT: u32 = 4;
+pub const ___GFP_ZERO_BIT: u32 = 8;
+pub const ___GFP_DIRECT_RECLAIM_BIT: u32 = 10;
+pub const ___GFP_KSWAPD_RECLAIM_BIT: u32 = 11;
+pub const ___GFP_NOWARN_BIT: u32 = 13;
+pub const ___GFP_RETRY_MAYFAIL_BIT: u32 = 14;
+pub const ___GFP_NOFAIL_BIT: u32 = 15;
+pub const ___GFP_NORETRY_BIT: u32 = 16;
+pub const ___GFP_COMP_BIT: u32 = 18;
 
 pub const POOL_POISON_FREED: u32 = 0xa7;
 pub const POOL_POISON_ALLOCATED: u32 = 0xa9;

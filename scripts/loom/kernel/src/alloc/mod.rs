@@ -36,11 +36,13 @@ impl BitOr for Flags {
 
 pub mod flags {
     use super::Flags;
+    use crate::bindings::*;
 
-    pub const GFP_KERNEL: Flags = Flags(1);
-    pub const GFP_NOWAIT: Flags = Flags(2);
-    pub const __GFP_NOWARN: Flags = Flags(4);
-    pub const __GFP_ZERO: Flags = Flags(8);
+    pub const GFP_KERNEL: Flags =
+        Flags(1 << ___GFP_DIRECT_RECLAIM_BIT | 1 << ___GFP_KSWAPD_RECLAIM_BIT);
+    pub const GFP_NOWAIT: Flags = Flags(1 << ___GFP_KSWAPD_RECLAIM_BIT);
+    pub const __GFP_NOWARN: Flags = Flags(1 << ___GFP_NOWARN_BIT);
+    pub const __GFP_ZERO: Flags = Flags(1 << ___GFP_ZERO_BIT);
 }
 
 #[derive(Clone, Copy)]

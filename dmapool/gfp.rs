@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a caller's allocation flags mean for each of the things that a pool allocates: DMA memory,
+//! and the records, nodes and entries that it keeps beside it.
+
+use kernel::{
+    alloc::Flags,
+    bindings::{
+        self,
+        gfp_t, //
+    },
+    prelude::*, //
+};
+
+// `Flags` is a `gfp_t` and nothing else, but does not say so.
+static_assert!(size_of::<Flags>() == size_of::<gfp_t>());
+
+const DIRECT_RECLAIM: gfp_t = 1 << bindings::___GFP_DIRECT_RECLAIM_BIT;
+
+/// What is said of the contents or the place of memory, rather than how to get it.
+const OF_THE_MEMORY: gfp_t = 1 << bindings::___GFP_ZERO_BIT
+    | 1 << bindings::___GFP_DMA_BIT
+    | 1 << bindings::___GFP_DMA32_BIT
+    | 1 << bindings::___GFP_HIGHMEM_BIT
+    | 1 << bindings::___GFP_MOVABLE_BIT
+    | 1 << bindings::___GFP_RECLAIMABLE_BIT
+    | 1 << bindings::___GFP_COMP_BIT;
+
+/// What makes the page allocator try hard.
+const PERSISTENT: gfp_t =
+    1 << bindings::___GFP_RETRY_MAYFAIL_BIT | 1 << bindings::___GFP_NOFAIL_BIT;
+
+/// What keeps it from trying hard, and from saying so.
+const MODEST: gfp_t = 1 << bindings::___GFP_NORETRY_BIT | 1 << bindings::___GFP_NOWARN_BIT;
+
+#[cfg(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP))]
+extern "C" {
+    // `dmapool/helpers.c`
+    fn rust_dmapool_might_alloc(gfp: gfp_t);
+}
+
+/// C's idea of `flags`.
+#[inline]
+pub(crate) fn to_raw(flags: Flags) -> gfp_t {
+    // SAFETY: Of the same size, and without padding or invalid values.
+    unsafe { core::mem::transmute(flags) }
+}
+
+/// Rust's idea of `flags`.
+#[inline]
+pub(crate) fn from_raw(flags: gfp_t) -> Flags {
+    // SAFETY: As in `to_raw`.
+    unsafe { core::mem::transmute(flags) }
+}
+
+/// Whether an allocation with `flags` may wait for memory; C's `gfpflags_allow_blocking()`.
+pub(crate) fn may_block(flags: Flags) -> bool {
+    to_raw(flags) & DIRECT_RECLAIM != 0
+}
+
+/// Tells the kernel's checkers, if it has any, what an allocation with `flags` may do: wait, and
+/// reclaim memory. C's `might_alloc()`.
+#[inline(always)]
+pub(crate) fn might_alloc(flags: Flags) {
+    #[cfg(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP))]
+    // SAFETY: The function has no requirements.
+    unsafe {
+        rust_dmapool_might_alloc(to_raw(flags))
+    };
+    #[cfg(not(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP)))]
+    let _ = flags;
+}
+
+/// `flags` as they are for records and the like, which are ordinary memory of the kernel.
+///
+/// `mm/dmapool.c` masks `__GFP_ZERO` for the same reason: a cache with a constructor, as the one of
+/// xarray nodes is, cannot have it.
+pub(crate) fn for_records(flags: Flags) -> Flags {
+    from_raw(to_raw(flags) & !OF_THE_MEMORY)
+}
+
+/// `flags` as they are for memory that it would be nice to have: without retries and warnings.
+pub(crate) fn without_effort(flags: Flags) -> Flags {
+    from_raw(to_raw(flags) & !PERSISTENT | MODEST)
+}
