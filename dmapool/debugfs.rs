@@ -64,6 +64,9 @@ unsafe impl Sync for Dir {}
 
 impl Drop for Dir {
     fn drop(&mut self) {
+        // Readers take this lock, so who waits for them must not hold it. Lockdep tells.
+        #[cfg(CONFIG_PROVE_LOCKING)]
+        drop(DEVICES.lock());
         // SAFETY: By the type invariants.
         unsafe { rust_dmapool_debugfs_remove(self.0) };
     }
@@ -119,7 +122,7 @@ impl Entry {
     /// How to name the directory of one more pool.
     fn new_pool_name(&self, name: &CStr) -> Result<CString> {
         let taken = |name: &CStr| {
-            equal(name, c"pools") || self.pools.values().any(|(_, other)| equal(other, name))
+            is_reserved(name) || self.pools.values().any(|(_, other)| equal(other, name))
         };
 
         unique(name, taken)
@@ -200,6 +203,11 @@ fn bytes(name: &CStr) -> impl Iterator<Item = u8> + '_ {
 
 fn equal(a: &CStr, b: &CStr) -> bool {
     a.to_bytes_with_nul() == b.to_bytes_with_nul()
+}
+
+/// Whether the directory of a device has a file of this name.
+fn is_reserved(name: &CStr) -> bool {
+    equal(name, c"pools")
 }
 
 /// `name`, as a directory that `taken` says does not exist yet.
@@ -373,7 +381,7 @@ impl Registration {
         // INVARIANT: By the requirements of this function.
         let listed = Listed(NonNull::from(pool).cast());
 
-        let (parent, name, added) = {
+        let (parent, name, new) = {
             let devices = DEVICES.lock();
             let devices = devices.as_ref().ok_or(ENOENT)?;
 
@@ -383,14 +391,22 @@ impl Registration {
                     let taken =
                         |name: &CStr| devices.values().any(|entry| equal(&entry.name, name));
                     // SAFETY: The device has a name as long as it has pools.
-                    let name =
+                    let device_name =
                         unsafe { string(bindings::dev_name(ptr::from_ref(pool.device()).cast())) };
-                    let entry = Entry::new(root, device, unique(name, taken)?);
 
-                    (entry.dir.0, entry.new_pool_name(pool.name())?, Some(entry))
+                    (
+                        null_mut(),
+                        unique(pool.name(), is_reserved)?,
+                        Some(unique(device_name, taken)?),
+                    )
                 }
             }
         };
+        // Made without the lock, because it is removed again if anything fails from here on, and
+        // removing waits for readers, who take the lock.
+        let added = new.map(|device_name| Entry::new(root, device, device_name));
+        let parent = added.as_ref().map_or(parent, |entry| entry.dir.0);
+
         // All that can fail comes before anything is listed: taking it off again needs the locks.
         let added = match added {
             Some(entry) => Some(RBTreeNode::new(device, entry, GFP_KERNEL)?),
