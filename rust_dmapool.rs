@@ -16,11 +16,9 @@
 //!
 //! ```
 //! use kernel::{
-//!     device::{
-//!         Bound,
-//!         Device, //
-//!     },
+//!     device::Core,
 //!     io::io_write,
+//!     pci,
 //!     prelude::*, //
 //! };
 //! use rust_dmapool::{
@@ -35,9 +33,9 @@
 //!     len: u64,
 //! }
 //!
-//! fn probe(dev: &Device<Bound>) -> Result {
+//! fn probe(pdev: &pci::Device<Core<'_>>) -> Result {
 //!     let geometry = Geometry::of::<Descriptor>();
-//!     let pool = Pool::<Descriptor>::new_managed(dev, c"descriptors", geometry)?;
+//!     let pool = Pool::<Descriptor>::new_managed(pdev, c"descriptors", geometry)?;
 //!     let descriptor = pool.zalloc(GFP_KERNEL)?;
 //!
 //!     io_write!(descriptor, .len, 4096);
@@ -58,10 +56,15 @@
 //! | `table.rs` | all pages, and how to find one with a free block |
 //! | `current.rs` | which page each CPU allocates from |
 //! | `block.rs`, `payload.rs` | the owner of a block, and what a block can hold |
+//! | `tokens.rs` | blocks that are out of anybody's hands, and come back once |
+//! | `reserve.rs`, `refill.rs`, `refill.c` | blocks that are kept back, and who replaces them |
+//! | `common.rs` | what all pages of a pool have in common |
 //! | `raw_pool.rs` | allocating, growing, destroying |
 //! | `gfp.rs` | what allocation flags mean for each thing that is allocated |
 //! | `contents.rs` | zeroing, and poisoning to find late writes |
-//! | `pool.rs`, `managed.rs` | the public face, and the variant that devres destroys |
+//! | `pool.rs`, `options.rs` | the public face |
+//! | `managed.rs` | the variant that devres destroys, and on which buses |
+//! | `module_ref.rs` | how long the module stays |
 //! | `c_pool.rs`, `index.rs` | the interface for C, and how an address becomes a page |
 //! | `debugfs.rs`, `debugfs.c` | what pools there are, for people to read |
 //! | `helpers.c`, `exports.c` | what Rust cannot do by itself |
@@ -76,6 +79,8 @@ mod bitmap;
 mod block;
 #[path = "dmapool/c_pool.rs"]
 mod c_pool;
+#[path = "dmapool/common.rs"]
+mod common;
 #[path = "dmapool/contents.rs"]
 mod contents;
 #[path = "dmapool/current.rs"]
@@ -90,6 +95,10 @@ mod gfp;
 mod index;
 #[path = "dmapool/managed.rs"]
 mod managed;
+#[path = "dmapool/module_ref.rs"]
+mod module_ref;
+#[path = "dmapool/options.rs"]
+mod options;
 #[path = "dmapool/page.rs"]
 mod page;
 #[path = "dmapool/payload.rs"]
@@ -98,24 +107,32 @@ mod payload;
 mod pool;
 #[path = "dmapool/raw_pool.rs"]
 mod raw_pool;
+#[path = "dmapool/refill.rs"]
+mod refill;
+#[path = "dmapool/reserve.rs"]
+mod reserve;
 #[path = "dmapool/table.rs"]
 mod table;
 #[cfg(CONFIG_KUNIT)]
 #[path = "dmapool/tests/mod.rs"]
 mod tests;
+#[path = "dmapool/tokens.rs"]
+mod tokens;
 
-pub use block::{
-    Block,
-    RawBlock, //
-};
+pub use block::Block;
 pub use geometry::{
     Geometry,
     InvalidGeometry, //
 };
-pub use managed::Managed;
+pub use managed::{
+    DataBeforeDevres,
+    Managed, //
+};
+pub use options::Options;
 pub use payload::Payload;
 pub use pool::Pool;
 pub use raw_pool::Statistics;
+pub use tokens::RawBlock;
 
 struct Module;
 
@@ -129,6 +146,7 @@ impl kernel::Module for Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
+        module_ref::wait_for_last();
         debugfs::exit();
         pr_info!(
             "unloaded, {} pages kept for devices\n",

@@ -6,11 +6,12 @@ use crate::{
     current::first_freed,
     geometry::Place,
     page::Page,
-    payload::Payload, //
+    payload::Payload,
+    tokens::RawBlock, //
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop, //
+    mem, //
 };
 use kernel::{
     dma::{
@@ -81,14 +82,33 @@ impl<'pool> Taken<'pool> {
     /// The block must not be used after this.
     #[inline]
     pub(crate) unsafe fn give(&self) {
-        if self.page.fill_on_free() {
-            // SAFETY: By the type invariants the block is taken.
-            unsafe { self.page.fill_freed(self.place) };
+        // SAFETY: By the type invariants the block is taken, and by the requirements of this
+        // function it is not used again.
+        if self.page.frees_slowly() && unsafe { self.give_slowly() } {
+            return;
         }
         // SAFETY: By the type invariants the block is taken, and by the requirements of this
         // function it is not used again.
         if unsafe { self.page.give(self.place.index()) } {
             first_freed(self.page);
+        }
+    }
+}
+
+impl Taken<'_> {
+    /// What comes before a block is given back in some pools. Returns whether it is kept instead.
+    ///
+    /// # Safety
+    ///
+    /// If it is, the block must not be used after this.
+    #[cold]
+    #[inline(never)]
+    unsafe fn give_slowly(&self) -> bool {
+        // SAFETY: By the type invariants the block is taken, and by the requirements of this
+        // function it is not used again if it is kept.
+        unsafe {
+            self.page.fill_freed(self.place);
+            self.page.keep_freed(self.place)
         }
     }
 }
@@ -275,43 +295,67 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     }
 
     /// Gives up ownership, so that it can travel where a `Block` cannot: through the cookie of a
-    /// hardware descriptor, or into C code.
+    /// hardware descriptor, into C code, or into the data of a driver beside the pool itself.
     ///
     /// The block stays allocated until [`Pool::from_raw`](crate::Pool::from_raw) makes a `Block`
-    /// of it again. Any context. Corresponds to keeping the pair of addresses in C.
+    /// of it again, which it does once, whatever comes back how often. Any context; one store.
+    ///
+    /// Corresponds to keeping the pair of addresses in C.
+    ///
+    /// # Errors
+    ///
+    /// The block is freed then.
+    ///
+    /// - [`EINVAL`]: the pool was not made with [`Options::tokens`](crate::Options::tokens).
+    /// - [`EOVERFLOW`]: there are 2^32 blocks before this one, more than a token can tell apart.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::prelude::*;
+    /// use kernel::{
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
     /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Options,
     ///     Pool,
     ///     RawBlock, //
     /// };
+    ///
+    /// fn new_pool<'a>(dev: &'a Device<Bound>) -> impl PinInit<Pool<'a>, Error> + 'a {
+    ///     let geometry = Geometry::new::<64, 64, 0>();
+    ///
+    ///     Pool::new_with(dev, c"commands", geometry, Options::new().tokens())
+    /// }
     ///
     /// fn submit(pool: &Pool<'_>) -> Result<u64> {
     ///     let block = pool.alloc(GFP_ATOMIC)?;
     ///
     ///     // Goes into the descriptor, and comes back in the completion.
-    ///     Ok(block.into_raw().into_bits())
+    ///     Ok(block.into_raw()?.into_bits())
     /// }
     ///
     /// fn complete(pool: &Pool<'_>, cookie: u64) -> Result {
-    ///     // SAFETY: The device completes each command once, with the cookie from `submit`.
-    ///     let block = unsafe { pool.from_raw(RawBlock::from_bits(cookie)) }?;
+    ///     // An error if the device makes one up, or completes the command twice.
+    ///     let block = pool.from_raw(RawBlock::from_bits(cookie))?;
     ///
     ///     drop(block);
     ///     Ok(())
     /// }
     /// ```
-    #[must_use = "the block stays allocated until `Pool::from_raw` takes it back"]
-    pub fn into_raw(self) -> RawBlock {
-        let block = ManuallyDrop::new(self);
+    pub fn into_raw(self) -> Result<RawBlock> {
+        let (page, index) = (self.taken.page, self.taken.place.index());
+        let count = page.count_of(index).ok_or(EINVAL)?;
+        let geometry = &page.leaf().ok_or(EINVAL)?.common().geometry;
+        let block = RawBlock::block(geometry, page.number(), index).ok_or(EOVERFLOW)?;
 
-        RawBlock {
-            page: block.taken.page.number(),
-            index: block.taken.place.index(),
-        }
+        mem::forget(self);
+        // SAFETY: `self` owned the block, and is gone.
+        Ok(RawBlock::new(unsafe { count.let_out() }, block))
     }
 }
 
@@ -344,57 +388,6 @@ impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
         // `T` at its beginning, for as long as the block is borrowed.
         unsafe {
             CoherentIoBackend::project_view(self.taken.memory().as_view(), Block::as_ptr(self))
-        }
-    }
-}
-
-/// A block whose ownership is held by something else than a [`Block`]; from [`Block::into_raw`].
-///
-/// Plain numbers that name the block within its pool: not an address, and of no use to a device.
-/// It can be copied, but only one copy may be turned back.
-///
-/// # Examples
-///
-/// ```
-/// use rust_dmapool::RawBlock;
-///
-/// fn same(raw: RawBlock) -> bool {
-///     RawBlock::from_bits(raw.into_bits()) == raw
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawBlock {
-    pub(crate) page: u32,
-    pub(crate) index: u32,
-}
-
-impl RawBlock {
-    /// All that there is to it in 64 bits, for a field that hardware hands back.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let raw = rust_dmapool::RawBlock::from_bits(42);
-    /// assert_eq!(raw.into_bits(), 42);
-    /// ```
-    pub const fn into_bits(self) -> u64 {
-        // CAST: Widening.
-        (self.page as u64) << u32::BITS | self.index as u64
-    }
-
-    /// The reverse of [`RawBlock::into_bits`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let raw = rust_dmapool::RawBlock::from_bits(0x1_0000_0002);
-    /// assert_eq!(raw.into_bits(), 0x1_0000_0002);
-    /// ```
-    pub const fn from_bits(bits: u64) -> Self {
-        // CAST: Each takes its half.
-        Self {
-            page: (bits >> u32::BITS) as u32,
-            index: bits as u32,
         }
     }
 }

@@ -8,6 +8,7 @@
 use crate::{
     geometry::Geometry,
     gfp,
+    options::Options,
     raw_pool::{
         BadFree,
         RawPool, //
@@ -65,11 +66,15 @@ unsafe fn create(
     let (name, dev) = unsafe { (string(name), dev.cast::<Device<Bound>>().as_ref()) };
     let size = if size == 0 { 0 } else { size.max(SMALLEST) };
     let geometry = Geometry::try_new(dev, size, align, boundary)?;
-    let node = match node {
-        bindings::NUMA_NO_NODE => NumaNode::NO_NODE,
-        node => NumaNode::new(node)?,
+    let options = match node {
+        bindings::NUMA_NO_NODE => Options::new(),
+        node => Options::new().node(NumaNode::new(node)?),
     };
-    let pool = CPool::new(dev, name, geometry, node)?.with_index()?;
+    // Whoever makes the pool may be gone when it is destroyed, by devres or by a callback that is
+    // `rust_dma_pool_destroy()` itself.
+    let pool = CPool::new(dev, name, geometry, options)?
+        .with_index()?
+        .with_module()?;
     let mut pool = KBox::new(pool, GFP_KERNEL)?;
 
     // SAFETY: The pool never leaves its box.

@@ -371,6 +371,11 @@ impl Geometry {
         self.blocks
     }
 
+    /// The most blocks in a page, or in several that are joined.
+    pub(crate) fn most_blocks(&self) -> u32 {
+        self.blocks.wrapping_shl(self.max_order)
+    }
+
     /// The most pages that may be joined, as a power of two.
     pub(crate) fn max_order(&self) -> u32 {
         self.max_order

@@ -58,18 +58,20 @@ pub(crate) fn may_block(flags: Flags) -> bool {
     to_raw(flags) & DIRECT_RECLAIM != 0
 }
 
-/// Tells the kernel's checkers, if it has any, what an allocation with `flags` may do: wait, and
-/// reclaim memory. C's `might_alloc()`.
-#[inline(always)]
+/// Tells the kernel's checkers what an allocation with `flags` may do: wait, and reclaim memory.
+/// C's `might_alloc()`.
+// Not inlined into users of this module: it is not exported.
+#[cfg(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP))]
+#[inline(never)]
 pub(crate) fn might_alloc(flags: Flags) {
-    #[cfg(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP))]
     // SAFETY: The function has no requirements.
-    unsafe {
-        rust_dmapool_might_alloc(to_raw(flags))
-    };
-    #[cfg(not(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP)))]
-    let _ = flags;
+    unsafe { rust_dmapool_might_alloc(to_raw(flags)) };
 }
+
+/// There is no checker.
+#[cfg(not(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP)))]
+#[inline(always)]
+pub(crate) fn might_alloc(_flags: Flags) {}
 
 /// `flags` as they are for records and the like, which are ordinary memory of the kernel.
 ///

@@ -7,6 +7,8 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/preempt.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/xarray.h>
 
@@ -25,6 +27,22 @@ bool rust_dmapool_want_init_on_free(void)
 void rust_dmapool_might_alloc(gfp_t gfp)
 {
 	might_alloc(gfp);
+}
+
+u32 rust_dmapool_random(void)
+{
+	return get_random_u32();
+}
+
+/*
+ * Waits until each task has gone to sleep or to user space of its own accord, or
+ * is idle: what a task was doing when it dropped a reference to this module is
+ * done then, even if it was preempted right after that. The function may be a
+ * macro.
+ */
+void rust_dmapool_synchronize_module(void)
+{
+	synchronize_rcu_tasks();
 }
 
 void rust_dmapool_index_init(struct xarray *xa)

@@ -7,6 +7,8 @@
 bool rust_dmapool_want_init_on_alloc(void);
 bool rust_dmapool_want_init_on_free(void);
 void rust_dmapool_might_alloc(gfp_t gfp);
+u32 rust_dmapool_random(void);
+void rust_dmapool_synchronize_module(void);
 
 struct xarray;
 void rust_dmapool_index_init(struct xarray *xa);

@@ -2,11 +2,13 @@
 
 //! Pools that the driver core destroys when the driver detaches.
 //!
-//! A driver's private data is dropped before devres releases the device's resources. So a pool that
-//! devres owns outlives everything that a driver can keep, and may be lent for all of `'bound`.
+//! On most buses a driver's private data is dropped before devres releases the device's resources.
+//! There, a pool that devres owns outlives everything that a driver can keep, and may be lent for
+//! all of `'bound`.
 
 use crate::{
     geometry::Geometry,
+    options::Options,
     payload::Payload,
     pool::Pool,
     raw_pool::RawPool, //
@@ -20,15 +22,142 @@ use core::{
     }, //
 };
 use kernel::{
-    alloc::NumaNode,
     bindings,
     device::{
         Bound,
+        Core,
         Device, //
     },
     error::to_result,
+    platform,
     prelude::*, //
 };
+
+/// A device on a bus that drops the driver's private data before devres releases what the driver
+/// has allocated for the device; in the form in which the driver core hands it to the driver's own
+/// callbacks, and nobody else has it.
+///
+/// It is implemented for the device of each bus of the kernel crate for which this is so, in
+/// [`Core`] context, which only the bus's callbacks have: `probe`, and those until the driver
+/// detaches. `device_unbind_cleanup()` in `drivers/base/dd.c` calls `post_unbind_rust()`, which
+/// drops the data, and then `devres_release_all()`; it does so after a probe that failed, too. What
+/// is left to look at is whether the bus itself releases devres earlier, wholly or by group:
+///
+/// | device | the bus's own functions, which leave devres alone | in `drivers/` |
+/// | --- | --- | --- |
+/// | `pci::Device` | `local_pci_probe()`, `pci_device_remove()` | `pci/pci-driver.c` |
+/// | `platform::Device` | `platform_probe()`, `platform_remove()` | `base/platform.c` |
+/// | `auxiliary::Device` | `auxiliary_bus_probe()`, `auxiliary_bus_remove()` | `base/auxiliary.c` |
+/// | `usb::Interface` | `usb_probe_interface()`, `usb_unbind_interface()` | `usb/core/driver.c` |
+/// | `serdev::Device` | `serdev_drv_probe()`, `serdev_drv_remove()` | `tty/serdev/core.c` |
+///
+/// (If a probe on the serdev bus fails, its data goes earlier still: in `probe_callback()` of
+/// `rust/kernel/serdev.rs`.)
+///
+/// `i2c_device_remove()` in `drivers/i2c/i2c-core-base.c` does release a group, before the data is
+/// dropped. So a managed pool on I2C does not compile. Nor does one for the device of another
+/// driver, such as the parent of an auxiliary device, whose devres may run long after the driver
+/// that made the pool is gone; nor one that is made in a callback of some subsystem, which has a
+/// [`Device<Bound>`] and may run while devres is being released. There, a driver pins a [`Pool`] in
+/// its own data; see [`Pool::new`].
+///
+/// # Safety
+///
+/// For a type that implements this, all of these must hold:
+///
+/// - A reference to it exists only in callbacks that a bus makes to the driver of that very device,
+///   with the device locked, from `probe` on until the driver's data is dropped.
+/// - From the beginning of `probe` until the driver's data is dropped, neither the bus nor anything
+///   that it calls releases the device's devres, wholly or by group.
+/// - When devres is released after that, the driver data of the device, `dev_get_drvdata()`, is
+///   null.
+///
+/// # Examples
+///
+/// ```compile_fail,E0277
+/// use kernel::{
+///     device::Core,
+///     i2c::I2cClient,
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Managed,
+///     Pool, //
+/// };
+///
+/// fn probe<'bound>(client: &'bound I2cClient<Core<'_>>) -> Result<Managed<'bound>> {
+///     Pool::new_managed(client, c"too early", Geometry::new::<64, 64, 0>())
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// use kernel::{
+///     auxiliary,
+///     device::Core,
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Managed,
+///     Pool, //
+/// };
+///
+/// fn probe<'bound>(adev: &'bound auxiliary::Device<Core<'_>>) -> Result<Managed<'bound>> {
+///     Pool::new_managed(adev.parent(), c"too late", Geometry::new::<64, 64, 0>())
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// use kernel::{
+///     device::{
+///         Bound,
+///         Device, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Pool, //
+/// };
+///
+/// /// A callback of a subsystem, such as those of `pwm::PwmOps`.
+/// fn callback(dev: &Device<Bound>) -> Result {
+///     Pool::<[u8]>::new_managed(dev, c"released meanwhile", Geometry::new::<64, 64, 0>())?;
+///     Ok(())
+/// }
+/// ```
+pub unsafe trait DataBeforeDevres {
+    /// The device itself.
+    fn device(&self) -> &Device<Bound>;
+}
+
+macro_rules! data_before_devres {
+    ($($(#[$attribute:meta])* $device:ty,)*) => {$(
+        $(#[$attribute])*
+        // SAFETY: The table above says where to read that it is so. `Core` is only in arguments of
+        // the callbacks that a driver implements for its bus.
+        unsafe impl DataBeforeDevres for $device {
+            fn device(&self) -> &Device<Bound> {
+                let device: &Device<Core<'_>> = self.as_ref();
+
+                device
+            }
+        }
+    )*};
+}
+
+data_before_devres! {
+    #[cfg(CONFIG_PCI)]
+    kernel::pci::Device<Core<'_>>,
+    platform::Device<Core<'_>>,
+    #[cfg(CONFIG_AUXILIARY_BUS)]
+    kernel::auxiliary::Device<Core<'_>>,
+    #[cfg(CONFIG_USB = "y")]
+    kernel::usb::Interface<Core<'_>>,
+    #[cfg(CONFIG_RUST_SERIAL_DEV_BUS_ABSTRACTIONS)]
+    kernel::serdev::Device<Core<'_>>,
+}
 
 /// A [`Pool`] that the driver core destroys when the driver detaches from the device.
 ///
@@ -40,7 +169,8 @@ use kernel::{
 ///   bound, so that blocks can be kept next to it;
 /// - [`Managed::destroy`] destroys it early, while nothing borrows from it.
 ///
-/// Dropping the handle does nothing: the pool stays until the driver detaches.
+/// Dropping the handle does nothing: the pool stays until the driver detaches. As long as it is
+/// there, `rust_dmapool` cannot be unloaded.
 ///
 /// Corresponds to what C's `dmam_pool_create()` returns.
 ///
@@ -51,19 +181,19 @@ use kernel::{
 ///
 /// # Examples
 ///
-/// A driver that keeps blocks in its private data:
+/// A driver that keeps blocks in its private data, and has blocks in its interrupt handler
+/// whatever happens:
 ///
 /// ```
 /// use kernel::{
-///     device::{
-///         Bound,
-///         Device, //
-///     },
+///     device::Core,
+///     pci,
 ///     prelude::*, //
 /// };
 /// use rust_dmapool::{
 ///     Block,
 ///     Geometry,
+///     Options,
 ///     Pool, //
 /// };
 ///
@@ -73,13 +203,20 @@ use kernel::{
 /// }
 ///
 /// impl<'bound> DriverData<'bound> {
-///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
-///         let pool = Pool::new_managed(dev, c"status", Geometry::of::<u64>())?.lend();
+///     fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
+///         let geometry = Geometry::of::<u64>();
+///         let options = Options::new().min_nr(16);
+///         let pool = Pool::new_managed_with(pdev, c"status", geometry, options)?.lend();
 ///
 ///         Ok(Self {
 ///             pool,
 ///             status: pool.zalloc(GFP_KERNEL)?,
 ///         })
+///     }
+///
+///     fn handle_interrupt(&self) -> Result {
+///         let _status = self.pool.alloc(GFP_ATOMIC)?;
+///         Ok(())
 ///     }
 /// }
 /// ```
@@ -111,7 +248,7 @@ use kernel::{
 /// }
 /// ```
 pub struct Managed<'bound, T: Payload + ?Sized = [u8]> {
-    raw: NonNull<RawPool<'bound>>,
+    pub(crate) raw: NonNull<RawPool<'bound>>,
     payload: PhantomData<&'bound Pool<'bound, T>>,
 }
 
@@ -122,14 +259,37 @@ unsafe impl<T: Payload + ?Sized> Sync for Managed<'_, T> {}
 
 /// Destroys a managed pool; the devres action.
 ///
+/// [`DataBeforeDevres`] means that nobody uses the pool any more. Should that not hold, because a
+/// bus has changed, the driver's data is still there. The pool is then kept for good, and with it
+/// this module, rather than pulled away from under the data.
+///
 /// # Safety
 ///
-/// `raw` must be a [`RawPool`] in a [`KBox`] that is not used any more.
+/// `raw` must be a [`RawPool`] in a [`KBox`]. Unless its device has driver data, it must not be
+/// used any more.
 unsafe extern "C" fn destroy(raw: *mut c_void) {
+    let Some(raw) = NonNull::new(raw.cast::<RawPool<'_>>()) else {
+        return;
+    };
     // The pool refers to its device once more. That is as valid as ever: devres runs its actions
     // while the device is still there, and before its driver can be bound anew.
-    // SAFETY: By the requirements of this function.
-    drop(unsafe { KBox::from_raw(raw.cast::<RawPool<'_>>()) });
+    // SAFETY: By the requirements of this function this is a pool.
+    let pool = unsafe { raw.as_ref() };
+    let dev = pool.device();
+
+    // SAFETY: `dev` is a device.
+    if unsafe { bindings::dev_get_drvdata(as_raw(dev)) }.is_null() {
+        // SAFETY: By the requirements of this function nobody uses the pool.
+        drop(unsafe { KBox::from_raw(raw.as_ptr()) });
+        return;
+    }
+    dev_err!(
+        dev,
+        "rust_dmapool: pool {}: kept, because the driver's data outlives its devres\n",
+        pool.name()
+    );
+    // SAFETY: Users have shared references only.
+    unsafe { RawPool::retire(raw) };
 }
 
 /// The C device; a [`Device`] is a transparent wrapper of it.
@@ -141,77 +301,77 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// A pool that is destroyed when the driver detaches from `dev`, after the driver's private
     /// data is dropped.
     ///
-    /// Arguments as for [`Pool::new`]. Process context; may sleep.
+    /// `dev` is what the driver's `probe` is given, on a bus for which this is sound; see
+    /// [`DataBeforeDevres`]. The other arguments are as for [`Pool::new`]. Process context; may
+    /// sleep.
     ///
     /// Corresponds to C's `dmam_pool_create()`.
     ///
     /// # Errors
     ///
-    /// As [`Pool::new`]; also [`ENOMEM`] if the driver core cannot take charge of the pool.
+    /// As [`Pool::new`]; also [`ENOMEM`] if the driver core cannot take charge of the pool, and
+    /// [`ENODEV`] if this module is being unloaded.
     ///
     /// # Examples
     ///
     /// See [`Managed`].
     pub fn new_managed(
-        dev: &'bound Device<Bound>,
+        dev: &'bound impl DataBeforeDevres,
         name: &CStr,
         geometry: Geometry,
     ) -> Result<Managed<'bound, T>> {
-        Self::new_managed_on_node(dev, name, geometry, NumaNode::NO_NODE)
+        Self::new_managed_with(dev, name, geometry, Options::new())
     }
 
-    /// Like [`Pool::new_managed`], with the page records on NUMA node `node`.
+    /// Like [`Pool::new_managed`], with more to it; see [`Options`].
     ///
     /// Process context; may sleep.
     ///
     /// # Errors
     ///
-    /// As [`Pool::new_managed`].
+    /// As [`Pool::new_managed`]; also [`ENOMEM`] if the reserve cannot be filled.
     ///
     /// # Examples
     ///
-    /// ```
-    /// use kernel::{
-    ///     alloc::NumaNode,
-    ///     device::{
-    ///         Bound,
-    ///         Device, //
-    ///     },
-    ///     prelude::*, //
-    /// };
-    /// use rust_dmapool::{
-    ///     Geometry,
-    ///     Managed,
-    ///     Pool, //
-    /// };
+    /// See [`Managed`].
+    pub fn new_managed_with(
+        dev: &'bound impl DataBeforeDevres,
+        name: &CStr,
+        geometry: Geometry,
+        options: Options,
+    ) -> Result<Managed<'bound, T>> {
+        // SAFETY: That is what `DataBeforeDevres` promises.
+        unsafe { Self::managed_by(dev.device(), name, geometry, options) }
+    }
+
+    /// # Safety
     ///
-    /// fn example(dev: &Device<Bound>) -> Result<Managed<'_>> {
-    ///     let geometry = Geometry::new::<128, 64, 0>();
-    ///
-    ///     Pool::new_managed_on_node(dev, c"node 0", geometry, NumaNode::new(0)?)
-    /// }
-    /// ```
-    pub fn new_managed_on_node(
+    /// When devres of `dev` is released, `'bound` must have ended, or the device have driver data.
+    pub(crate) unsafe fn managed_by(
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry,
-        node: NumaNode,
+        options: Options,
     ) -> Result<Managed<'bound, T>> {
-        let mut raw = KBox::new(Self::raw(dev, name, geometry, node)?, GFP_KERNEL)?;
+        let raw = Self::raw(dev, name, geometry, options)?.with_module()?;
+        let mut raw = KBox::new(raw, GFP_KERNEL)?;
 
-        // SAFETY: The pool never leaves its box.
-        unsafe { raw.list() };
+        // SAFETY: The pool never leaves its box, and `destroy` ends what it does by itself.
+        unsafe {
+            raw.list();
+            raw.refill_by_work()?;
+        }
         let raw = KBox::into_raw(raw);
 
-        // SAFETY: `dev` is bound. `destroy` may be called with `raw` at any time from now on; on
-        // failure it has been.
-        to_result(unsafe {
-            bindings::devm_add_action_or_reset(as_raw(dev), Some(destroy), raw.cast())
+        // SAFETY: `dev` is bound.
+        let added = unsafe { bindings::devm_add_action(as_raw(dev), Some(destroy), raw.cast()) };
+        to_result(added).inspect_err(|_| {
+            // SAFETY: It comes from `into_raw`, and devres does not have it.
+            drop(unsafe { KBox::from_raw(raw) });
         })?;
 
-        // INVARIANT: devres has the pool now, and releases a device's resources only after the
-        // driver's private data was dropped, with which the last use of `'bound` ends. `Pool::raw`
-        // checked that `T` fits.
+        // INVARIANT: devres has the pool now. By the requirements of this function it destroys the
+        // pool only after the last use of `'bound`. `Pool::raw` checked that `T` fits.
         Ok(Managed {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
             payload: PhantomData,
@@ -244,10 +404,8 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     ///
     /// ```
     /// use kernel::{
-    ///     device::{
-    ///         Bound,
-    ///         Device, //
-    ///     },
+    ///     device::Core,
+    ///     pci,
     ///     prelude::*, //
     /// };
     /// use rust_dmapool::{
@@ -255,8 +413,8 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     ///     Pool, //
     /// };
     ///
-    /// fn load_firmware(dev: &Device<Bound>) -> Result {
-    ///     let pool = Pool::<[u8]>::new_managed(dev, c"fw", Geometry::new::<4096, 4096, 0>())?;
+    /// fn load_firmware(pdev: &pci::Device<Core<'_>>) -> Result {
+    ///     let pool = Pool::<[u8]>::new_managed(pdev, c"fw", Geometry::new::<4096, 4096, 0>())?;
     ///
     ///     let block = pool.alloc(GFP_KERNEL)?;
     ///     // Load the firmware through `block` here.
@@ -266,13 +424,21 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     /// }
     /// ```
     pub fn destroy(self) {
-        let dev = self.device();
+        // SAFETY: The device is there as long as the pool.
+        let removed = to_result(unsafe {
+            bindings::devm_remove_action_nowarn(
+                as_raw(self.device()),
+                Some(destroy),
+                self.raw.as_ptr().cast(),
+            )
+        });
 
-        // SAFETY: `dev` is bound, and by the type invariants the action is registered with these
-        // very arguments. Nobody uses the pool any more, because `self` was passed by value.
-        unsafe {
-            bindings::devm_release_action(as_raw(dev), Some(destroy), self.raw.as_ptr().cast())
-        };
+        // If devres has run already, it has kept the pool for good.
+        if removed.is_ok() {
+            // SAFETY: By the type invariants the pool is in a box, and nobody else has it now: not
+            // devres, and nobody who borrows, because `self` was passed by value.
+            drop(unsafe { KBox::from_raw(self.raw.as_ptr()) });
+        }
     }
 }
 

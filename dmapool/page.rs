@@ -15,12 +15,13 @@ use crate::{
         WORD_BITS, //
     },
     block::Taken,
-    contents::Contents,
+    common::Common,
     geometry::{
         Geometry,
         Place, //
     },
-    table::Node, //
+    table::Node,
+    tokens::Count, //
 };
 use core::{
     alloc::Layout,
@@ -47,12 +48,14 @@ use kernel::{
     }, //
 };
 
-/// The record of a page. Its bitmap of free blocks follows it in memory.
+/// The record of a page. Its bitmap of free blocks follows it in memory, and then, if the pool has
+/// tokens, a [`Count`] for each block.
 ///
 /// # Invariants
 ///
 /// - The allocation that begins with this record holds as many initialized [`Word`]s as a page of
-///   the pool has at most, at [`BITMAP`] bytes from its beginning.
+///   the pool has at most, at [`BITMAP`] bytes from its beginning; and after these, if `number` has
+///   [`TOKENS`] set, as many initialized [`Count`]s as a page has blocks at most.
 /// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
 ///   is `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
 ///   bits. The bit's number is below `blocks`, and `memory` holds that many blocks.
@@ -64,7 +67,7 @@ use kernel::{
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
-    /// The page's number, and [`FILL_ON_FREE`].
+    /// The page's number, [`SLOW_FREE`] and [`TOKENS`].
     number: u32,
     /// The word that a block was last taken from, where there are probably more.
     hint: Atomic<i16>,
@@ -72,9 +75,11 @@ pub(crate) struct Record {
     blocks: Atomic<i16>,
 }
 
-/// The bit of [`Record::number`] that says whether blocks are filled with something when they are
-/// freed.
-const FILL_ON_FREE: u32 = 1 << 31;
+/// The bit of [`Record::number`] that says whether there is more to do when a block is freed.
+const SLOW_FREE: u32 = 1 << 31;
+
+/// The bit of [`Record::number`] that says whether there are counts of tokens.
+const TOKENS: u32 = 1 << 30;
 
 /// A page without blocks or memory, in no page table, that belongs to every pool.
 static NOTHING: Nothing = Nothing {
@@ -120,17 +125,23 @@ unsafe impl Send for Page<'_> {}
 unsafe impl Sync for Page<'_> {}
 
 impl Record {
-    fn layout(geometry: &Geometry) -> Result<Layout> {
+    /// How a record lies in memory, and where the counts of tokens begin, in bytes.
+    fn layout(common: &Common) -> Result<(Layout, usize)> {
         // More than one page is only joined if one word is enough for all their blocks.
-        let words = geometry.blocks_per_page().div_ceil(WORD_BITS);
+        let words = common.geometry.blocks_per_page().div_ceil(WORD_BITS);
+        let counts = match common.salt {
+            Some(_) => common.geometry.most_blocks(),
+            None => 0,
+        };
         // CAST: `usize` has at least 32 bits on every architecture that runs Rust.
         let bitmap = Layout::array::<Word>(words as usize).map_err(|_| EOVERFLOW)?;
+        let counts = Layout::array::<Count>(counts as usize).map_err(|_| EOVERFLOW)?;
         let (layout, offset) = Layout::new::<Self>()
             .extend(bitmap)
             .map_err(|_| EOVERFLOW)?;
 
         debug_assert!(offset == BITMAP);
-        Ok(layout)
+        layout.extend(counts).map_err(|_| EOVERFLOW)
     }
 }
 
@@ -140,15 +151,10 @@ impl<'pool> Page<'pool> {
     /// # Errors
     ///
     /// [`ENOMEM`] if there is no memory for the record.
-    pub(crate) fn new(
-        geometry: &Geometry,
-        contents: &Contents,
-        flags: Flags,
-        node: NumaNode,
-    ) -> Result<Self> {
-        let layout = Record::layout(geometry)?;
+    pub(crate) fn new(common: &Common, flags: Flags, node: NumaNode) -> Result<Self> {
+        let (layout, counts) = Record::layout(common)?;
         let record = Kmalloc::alloc(layout, flags, node)?.cast::<Record>();
-        let number = contents.when_freed().map_or(0, |_| FILL_ON_FREE);
+        let slow_free = if common.frees_slowly() { SLOW_FREE } else { 0 };
 
         // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
         // All bytes zero are a valid bitmap, in which no block is free.
@@ -157,12 +163,24 @@ impl<'pool> Page<'pool> {
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number,
+                number: slow_free | common.salt.map_or(0, |_| TOKENS),
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
             })
         };
-        // INVARIANT: The record and its bitmap have just been written.
+        if let Some(salt) = common.salt {
+            for index in 0..common.geometry.most_blocks() as usize {
+                // SAFETY: By `Record::layout` the allocation has room for that many.
+                unsafe {
+                    record
+                        .byte_add(counts)
+                        .cast::<Count>()
+                        .add(index)
+                        .write(Count::new(salt))
+                };
+            }
+        }
+        // INVARIANT: The record, its bitmap and its counts have just been written.
         Ok(Self(record, PhantomData))
     }
 
@@ -176,13 +194,13 @@ impl<'pool> Page<'pool> {
     ///
     /// # Safety
     ///
-    /// The caller must be the only one who has this page, in whatever form. `geometry` must be
-    /// that of its pool.
-    pub(crate) unsafe fn free(self, geometry: &Geometry) -> Option<Coherent<[u8]>> {
+    /// The caller must be the only one who has this page, in whatever form. `common` must be that
+    /// of its pool.
+    pub(crate) unsafe fn free(self, common: &Common) -> Option<Coherent<[u8]>> {
         // SAFETY: The caller has the record for itself, and it is not used after this.
         let record = unsafe { self.0.read() };
 
-        if let Ok(layout) = Record::layout(geometry) {
+        if let Ok((layout, _)) = Record::layout(common) {
             // SAFETY: The allocation was made by `Kmalloc` in `Page::new` with this layout.
             unsafe { Kmalloc::free(self.0.cast(), layout) };
         }
@@ -274,8 +292,8 @@ impl<'pool> Page<'pool> {
         // SAFETY: By the requirements of this function nobody else accesses the record.
         unsafe {
             (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
-            let fill_on_free = (*record).number & FILL_ON_FREE;
-            (&raw mut (*record).number).write(number | fill_on_free);
+            let flags = (*record).number & (SLOW_FREE | TOKENS);
+            (&raw mut (*record).number).write(number | flags);
         }
     }
 
@@ -290,19 +308,39 @@ impl<'pool> Page<'pool> {
 
     /// The page's number in the page table.
     pub(crate) fn number(self) -> u32 {
-        self.record().number & !FILL_ON_FREE
+        self.record().number & !(SLOW_FREE | TOKENS)
     }
 
     /// Bytes in a block.
     #[inline]
     pub(crate) fn block_size(self) -> usize {
-        self.leaf().map_or(0, Node::block_size)
+        self.leaf().map_or(0, |leaf| leaf.common().geometry.size())
     }
 
-    /// Whether blocks are to be filled with something when they are freed.
+    /// Whether there is more to do when a block is freed than to give it back.
     #[inline]
-    pub(crate) fn fill_on_free(self) -> bool {
-        self.record().number & FILL_ON_FREE != 0
+    pub(crate) fn frees_slowly(self) -> bool {
+        self.record().number & SLOW_FREE != 0
+    }
+
+    /// The count of tokens of block `index`, if the pool has tokens and the page may have such a
+    /// block.
+    pub(crate) fn count_of(self, index: u32) -> Option<&'pool Count> {
+        if self.record().number & TOKENS == 0 {
+            return None;
+        }
+        let common = self.leaf()?.common();
+        let (_, counts) = Record::layout(common).ok()?;
+
+        // SAFETY: By the invariants of `Record` the page has that many counts, at that distance
+        // from its beginning, and they live for `'pool`.
+        (index < common.geometry.most_blocks()).then(|| unsafe {
+            self.0
+                .byte_add(counts)
+                .cast::<Count>()
+                .add(index as usize)
+                .as_ref()
+        })
     }
 
     /// Takes a free block of the word that a block was last taken from, and returns its place.
@@ -489,12 +527,30 @@ impl<'pool> Page<'pool> {
     #[cold]
     #[inline(never)]
     pub(crate) unsafe fn fill_freed(self, place: Place) {
-        let value = self.leaf().and_then(|leaf| leaf.contents().when_freed());
+        let value = self
+            .leaf()
+            .and_then(|leaf| leaf.common().contents.when_freed());
 
         if let Some(value) = value {
             // INVARIANT: By the requirements of this function.
             Taken { page: self, place }.fill_with(value);
         }
+    }
+
+    /// Keeps the block at `place` for the pool's reserve, if that has less than it should. Returns
+    /// whether it did.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken the block, and must not use it after this if it is kept.
+    pub(crate) unsafe fn keep_freed(self, place: Place) -> bool {
+        let Some(leaf) = self.leaf() else {
+            return false;
+        };
+
+        // INVARIANT: By the requirements of this function.
+        // SAFETY: By the requirements of this function. The reserve is that of the page's pool.
+        unsafe { leaf.common().reserve.put(&Taken { page: self, place }) }
     }
 
     /// How far into the page's memory `dma` lies, in bytes, if it does.

@@ -3,16 +3,15 @@
 //! The pool as its users see it.
 
 use crate::{
-    block::{
-        Block,
-        RawBlock, //
-    },
+    block::Block,
     geometry::Geometry,
+    options::Options,
     payload::Payload,
     raw_pool::{
         RawPool,
         Statistics, //
     },
+    tokens::RawBlock, //
 };
 use core::{
     marker::{
@@ -22,10 +21,7 @@ use core::{
     mem, //
 };
 use kernel::{
-    alloc::{
-        Flags,
-        NumaNode, //
-    },
+    alloc::Flags,
     device::{
         Bound,
         Device, //
@@ -155,18 +151,16 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         'bound: 'a,
         T: 'a,
     {
-        Self::new_on_node(dev, name, geometry, NumaNode::NO_NODE)
+        Self::new_with(dev, name, geometry, Options::new())
     }
 
-    /// Like [`Pool::new`], with the page records on NUMA node `node`.
-    ///
-    /// The DMA memory itself is wherever `dma_alloc_coherent()` takes it for the device, as in C.
+    /// Like [`Pool::new`], with more to it; see [`Options`].
     ///
     /// Process context; may sleep. Corresponds to C's `dma_pool_create_node()`.
     ///
     /// # Errors
     ///
-    /// As [`Pool::new`].
+    /// As [`Pool::new`]; also [`ENOMEM`] if the reserve cannot be filled.
     ///
     /// # Examples
     ///
@@ -181,28 +175,29 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// };
     /// use rust_dmapool::{
     ///     Geometry,
+    ///     Options,
     ///     Pool, //
     /// };
     ///
     /// fn example<'a>(dev: &'a Device<Bound>) -> Result<Pin<KBox<Pool<'a>>>> {
     ///     let geometry = Geometry::new::<256, 256, 0>();
-    ///     let node = NumaNode::new(0)?;
+    ///     let options = Options::new().node(NumaNode::new(0)?);
     ///
-    ///     KBox::pin_init(Pool::new_on_node(dev, c"node 0", geometry, node), GFP_KERNEL)
+    ///     KBox::pin_init(Pool::new_with(dev, c"node 0", geometry, options), GFP_KERNEL)
     /// }
     /// ```
-    pub fn new_on_node<'a>(
+    pub fn new_with<'a>(
         dev: &'bound Device<Bound>,
         name: &'a CStr,
         geometry: Geometry,
-        node: NumaNode,
+        options: Options,
     ) -> impl PinInit<Self, Error> + 'a
     where
         'bound: 'a,
         T: 'a,
     {
         pin_init::pin_init_scope(move || {
-            let raw = Self::raw(dev, name, geometry, node)?;
+            let raw = Self::raw(dev, name, geometry, options)?;
 
             Ok(try_pin_init!(Self {
                 raw,
@@ -222,7 +217,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry,
-        node: NumaNode,
+        options: Options,
     ) -> Result<RawPool<'bound>> {
         if !T::fits(&geometry) {
             dev_err!(
@@ -234,7 +229,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             );
             return Err(EINVAL);
         }
-        RawPool::new(dev, name, geometry, node)
+        RawPool::new(dev, name, geometry, options)
     }
 
     /// Allocates a block. Its contents are unspecified, unless `flags` contain `__GFP_ZERO` or the
@@ -270,7 +265,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     pub fn alloc(&self, flags: Flags) -> Result<Block<'_, T>> {
         let taken = self.raw.alloc(flags)?;
 
-        // SAFETY: The block is new and its pool is borrowed. `new_on_node` checked that `T` fits.
+        // SAFETY: The block is new and its pool is borrowed. `new_with` checked that `T` fits.
         Ok(unsafe { Block::new(taken) })
     }
 
@@ -336,7 +331,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         let mut elements = blocks.iter_mut();
         let result = self.raw.alloc_bulk(count, flags, |taken| {
             if let Some(element) = elements.next() {
-                // SAFETY: The block is new and its pool is borrowed. `new_on_node` checked that
+                // SAFETY: The block is new and its pool is borrowed. `new_with` checked that
                 // `T` fits.
                 let block = Some(unsafe { Block::new(taken) });
 
@@ -354,9 +349,10 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         result
     }
 
-    /// Grows the pool until it has `count` free blocks, so that as many allocations with
-    /// [`GFP_ATOMIC`] cannot fail for want of memory, if nobody else allocates from the pool or
-    /// shrinks it.
+    /// Grows the pool until it has `count` free blocks, so that it need not grow soon.
+    ///
+    /// For a moment, not for good: somebody else may allocate them, or [`Pool::shrink`] give them
+    /// back. For blocks that are kept see [`Options::min_nr`].
     ///
     /// Any context that `flags` allow, but in time proportional to the number of pages.
     ///
@@ -369,17 +365,13 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// ```
     /// # use kernel::prelude::*;
     /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
-    /// pool.reserve(2, GFP_KERNEL)?;
-    ///
-    /// // Later, in an interrupt handler:
-    /// let command = pool.alloc(GFP_ATOMIC)?;
-    /// let status = pool.alloc(GFP_ATOMIC)?;
-    /// # drop((command, status));
+    /// // A queue of 256 commands is about to be started.
+    /// pool.prefill(256, GFP_KERNEL)?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn reserve(&self, count: usize, flags: Flags) -> Result {
-        self.raw.reserve(count, flags)
+    pub fn prefill(&self, count: usize, flags: Flags) -> Result {
+        self.raw.prefill(count, flags)
     }
 
     /// Gives pages in which no block is allocated back to the system, and returns how many.
@@ -399,38 +391,38 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         self.raw.shrink()
     }
 
-    /// Takes back the ownership that [`Block::into_raw`] gave up.
+    /// Takes back the ownership that [`Block::into_raw`] gave up, once for each time.
     ///
-    /// Any context. In O(1).
+    /// Any context. In O(1), by one atomic operation.
+    ///
+    /// Nothing about this is unsafe: whatever tokens come in, no block gets a second owner. What a
+    /// token cannot show is that the device means it: one that is told two tokens can exchange
+    /// them, and one that completes a command too early can go on writing to its block.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`] if this pool has no such block, or if the block is free. That much is checked,
-    /// so that a broken device cannot free what is not there; who owns the block cannot be.
-    ///
-    /// # Safety
-    ///
-    /// `raw` must come from [`Block::into_raw`] of a block of this pool, and must not have been
-    /// turned back since.
+    /// [`EINVAL`] if no block of this pool is out under this token: it was invented, was turned
+    /// back already, or is of another pool. A token that was turned back is not good again before
+    /// the same block has gone out 2^31 times more.
     ///
     /// # Examples
     ///
     /// ```
     /// # use kernel::prelude::*;
     /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
-    /// let raw = pool.alloc(GFP_KERNEL)?.into_raw();
+    /// let raw = pool.alloc(GFP_KERNEL)?.into_raw()?;
     ///
-    /// // SAFETY: `raw` comes from this pool, and is turned back once.
-    /// let block = unsafe { pool.from_raw(raw) }?;
-    /// # drop(block);
+    /// drop(pool.from_raw(raw)?);
+    /// assert!(pool.from_raw(raw).is_err());
     /// # Ok(())
     /// # }
     /// ```
     #[allow(clippy::wrong_self_convention)] // Named after the other half, `Block::into_raw`.
-    pub unsafe fn from_raw(&self, raw: RawBlock) -> Result<Block<'_, T>> {
-        let taken = self.raw.taken(raw.page, raw.index).ok_or(EINVAL)?;
+    pub fn from_raw(&self, raw: RawBlock) -> Result<Block<'_, T>> {
+        let taken = self.raw.take_back(raw).ok_or(EINVAL)?;
 
-        // SAFETY: The caller vouches for the ownership. `new_on_node` checked that `T` fits.
+        // SAFETY: The block is the caller's, and its pool is borrowed. `new_with` checked that `T`
+        // fits.
         Ok(unsafe { Block::new(taken) })
     }
 

@@ -9,6 +9,7 @@
 use crate::{
     bitmap::read_once,
     block::Taken,
+    common::Common,
     contents::{
         dump,
         first_other,
@@ -27,11 +28,19 @@ use crate::{
     gfp,
     index::Index,
     module_parameters,
+    module_ref::ModuleRef,
+    options::Options,
     page::Page,
+    refill::Refill,
+    reserve::Reserve,
     table::{
         Kind,
         Table, //
     },
+    tokens::{
+        RawBlock,
+        Salt, //
+    }, //
 };
 use core::{
     iter,
@@ -72,6 +81,7 @@ pub(crate) struct RawPool<'bound> {
     geometry: Geometry,
     node: NumaNode,
     table: Table,
+    common: KBox<Common>,
     current: Pin<KBox<[Current]>>,
     /// Pages that have memory.
     pages: Atomic<u32>,
@@ -82,7 +92,12 @@ pub(crate) struct RawPool<'bound> {
     contents: Contents,
     /// Only if frees are checked. Then no page loses its memory before the pool is dropped.
     index: Option<Index>,
+    /// Only for managed pools with a reserve.
+    refill: Option<Refill>,
     listing: Option<Registration>,
+    /// Only if there may be no user of the module left when the pool is dropped. The last field,
+    /// and so dropped last.
+    module: Option<ModuleRef>,
     /// Who reads in debugfs looks at the pool until `drop`, with `&mut self`, ends the listing.
     _pin: PhantomPinned,
 }
@@ -103,33 +118,53 @@ impl<'bound> RawPool<'bound> {
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry,
-        node: NumaNode,
+        options: Options,
     ) -> Result<Self> {
         let current = new_current_pages()?;
         let contents = Contents::new(module_parameters::poison.value());
+        // INVARIANT: `current` has just been made, and is dropped after the page table.
+        let common = Common {
+            geometry,
+            contents,
+            salt: options.tokens.then(Salt::new),
+            reserve: Reserve::new(options.min_nr)?,
+            current: NonNull::from(&*current),
+        };
+        let common = KBox::new(common, GFP_KERNEL)?;
 
         // INVARIANT: `current` has just been made.
-        Ok(Self {
+        let pool = Self {
             dev,
             name: CString::try_from(name)?,
             geometry,
-            node,
-            // SAFETY: `current` was made above, and lives in a box, for as long as the pool.
-            table: unsafe { Table::new(&current, &geometry, contents) },
+            node: options.node,
+            // SAFETY: `common` was made above, and lives in a box, for as long as the pool.
+            table: unsafe { Table::new(&common) },
+            common,
             current,
             pages: Atomic::new(0),
             high_water: Atomic::new(0),
             failures: Atomic::new(0),
             contents,
             index: None,
+            refill: None,
             listing: None,
+            module: None,
             _pin: PhantomPinned,
-        })
+        };
+        pool.refill(GFP_KERNEL)?;
+        Ok(pool)
     }
 
     /// The same pool, with frees by address. Process context; may sleep.
     pub(crate) fn with_index(mut self) -> Result<Self> {
         self.index = Some(Index::new(&self.geometry)?);
+        Ok(self)
+    }
+
+    /// The same pool, which keeps the module from being unloaded. Any context.
+    pub(crate) fn with_module(mut self) -> Result<Self> {
+        self.module = Some(ModuleRef::new()?);
         Ok(self)
     }
 
@@ -141,6 +176,40 @@ impl<'bound> RawPool<'bound> {
     pub(crate) unsafe fn list(&mut self) {
         // SAFETY: The pool does not move, and ends this first of all when it is dropped.
         self.listing = unsafe { Registration::new(self) }.ok();
+    }
+
+    /// Has the reserve filled by a work item whenever it falls short, if there is one. Process
+    /// context; may sleep.
+    ///
+    /// # Safety
+    ///
+    /// The pool must not move any more. Before its device is unbound, it must be dropped, or
+    /// [`RawPool::retire`] be called.
+    pub(crate) unsafe fn refill_by_work(&mut self) -> Result {
+        if self.common.reserve.min_nr() != 0 {
+            // SAFETY: The pool does not move, and drops this before all else when it is dropped.
+            self.refill = Some(unsafe { Refill::new(self)? });
+        }
+        Ok(())
+    }
+
+    /// Ends what a pool does by itself, if it is to stay for good: it is listed no more, and its
+    /// work item does not run. Process context; may sleep.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be a pool, which others may use by shared references, but for this function.
+    pub(crate) unsafe fn retire(this: NonNull<Self>) {
+        let this = this.as_ptr();
+
+        // SAFETY: By the requirements of this function nobody else accesses `listing`, and
+        // `refill` does not change.
+        unsafe {
+            drop((&raw mut (*this).listing).replace(None));
+            if let Some(refill) = &(*this).refill {
+                refill.stop();
+            }
+        }
     }
 
     pub(crate) fn device(&self) -> &'bound Device<Bound> {
@@ -253,8 +322,8 @@ impl<'bound> RawPool<'bound> {
         Ok(())
     }
 
-    /// See [`crate::Pool::reserve`].
-    pub(crate) fn reserve(&self, count: usize, flags: Flags) -> Result {
+    /// See [`crate::Pool::prefill`].
+    pub(crate) fn prefill(&self, count: usize, flags: Flags) -> Result {
         let mut free = self.count_free();
 
         while free < count as u64 {
@@ -311,6 +380,61 @@ impl<'bound> RawPool<'bound> {
     #[cold]
     #[inline(never)]
     fn alloc_elsewhere(&self, flags: Flags) -> Result<Taken<'_>> {
+        let result = self.find_or_grow(flags, |pool| {
+            // Who may wait gets memory from the system.
+            if gfp::may_block(flags) {
+                return None;
+            }
+            pool.common.reserve.take()
+        });
+
+        if self.common.reserve.is_short() {
+            self.make_good(flags);
+        }
+        if result.is_err() {
+            self.failures.add(1u64, Relaxed);
+        }
+        result
+    }
+
+    /// Has the reserve filled, by whoever may wait for memory.
+    fn make_good(&self, flags: Flags) {
+        if let Some(refill) = &self.refill {
+            refill.queue();
+        } else if gfp::may_block(flags) {
+            // There is a next time if this fails.
+            let _ = self.refill(gfp::without_effort(flags));
+        }
+    }
+
+    /// Fills the reserve. Any context that `flags` allow.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if there is not enough memory. What was had until then is kept.
+    pub(crate) fn refill(&self, flags: Flags) -> Result {
+        while self.common.reserve.is_short() {
+            let taken = match self.current().try_take(&self.geometry) {
+                Some(taken) => taken,
+                None => self.find_or_grow(flags, |_| None)?,
+            };
+
+            // SAFETY: The block is of this pool, and given back if it is not kept.
+            unsafe {
+                if !self.common.reserve.put(&taken) {
+                    taken.give();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a block from wherever there is one, from `spare` before the pool grows.
+    fn find_or_grow<'a>(
+        &'a self,
+        flags: Flags,
+        spare: impl FnOnce(&'a Self) -> Option<Taken<'a>>,
+    ) -> Result<Taken<'a>> {
         let current = self.current();
 
         if let Some(taken) = self
@@ -319,6 +443,7 @@ impl<'bound> RawPool<'bound> {
             .or_else(|| self.take_freed(current))
             .or_else(|| self.settle(current, flags))
             .or_else(|| self.steal(current))
+            .or_else(|| spare(self))
         {
             return Ok(taken);
         }
@@ -329,10 +454,7 @@ impl<'bound> RawPool<'bound> {
             self.table
                 .pages()
                 .find_map(|page| self.take(page))
-                .ok_or_else(|| {
-                    self.failures.add(1u64, Relaxed);
-                    err
-                })
+                .ok_or(err)
         })
     }
 
@@ -403,7 +525,7 @@ impl<'bound> RawPool<'bound> {
         let page = self.add_page(flags, 1)?;
 
         // Most often a pool grows when all blocks are taken: then the level is known for free.
-        self.note_level(before.wrapping_add(1));
+        self.note_level(before.saturating_sub(self.reserved()).wrapping_add(1));
         // SAFETY: Both are of this pool.
         unsafe { current.set(page) };
         // INVARIANT: `add_page` leaves the first block to its caller.
@@ -480,8 +602,8 @@ impl<'bound> RawPool<'bound> {
             .unwrap_or(0)
             .min(self.geometry.max_order());
 
-        // Memory that must be decrypted or remapped comes, for those who may not block, from a small
-        // pool that all interrupt handlers share: not more of that than has to be.
+        // For those who may not block, memory that must be decrypted or remapped comes from a
+        // small pool that all interrupt handlers share: not more of that than has to be.
         if order > 0 && gfp::may_block(flags) {
             let (size, flags) = (size.wrapping_shl(order), gfp::without_effort(flags));
 
@@ -507,11 +629,11 @@ impl<'bound> RawPool<'bound> {
         }
 
         let flags = gfp::for_records(flags);
-        let page = Page::new(&self.geometry, &self.contents, flags, self.node)?;
+        let page = Page::new(&self.common, flags, self.node)?;
         // SAFETY: The page is new, and stays if it is inserted.
         unsafe { self.table.insert(page, flags) }.inspect_err(|_| {
             // SAFETY: The table did not take the page, so nobody else has it.
-            drop(unsafe { page.free(&self.geometry) });
+            drop(unsafe { page.free(&self.common) });
         })?;
         Ok(page)
     }
@@ -544,7 +666,7 @@ impl<'bound> RawPool<'bound> {
         }
         let place = self.geometry.block_at(offset).ok_or(BadFree::Inside)?;
 
-        if page.fill_on_free() && page.is_taken(place.index()) {
+        if page.frees_slowly() && page.is_taken(place.index()) {
             // SAFETY: The block is taken, by the caller.
             unsafe { page.fill_freed(place) };
         }
@@ -558,16 +680,18 @@ impl<'bound> RawPool<'bound> {
         Ok(())
     }
 
-    /// The block that `index` of page `number` names, if it is taken. See
-    /// [`crate::Pool::from_raw`].
-    pub(crate) fn taken(&self, number: u32, index: u32) -> Option<Taken<'_>> {
+    /// The block that is out as `raw`, which is the caller's then. See [`crate::Pool::from_raw`].
+    pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Taken<'_>> {
+        let (number, index) = raw.page_and_index(&self.geometry)?;
         let page = self.table.get(number)?;
 
-        // INVARIANT: Checked here; that it is the caller's, the caller vouches for.
-        page.is_taken(index).then(|| Taken {
-            page,
-            place: self.geometry.place(index),
-        })
+        // INVARIANT: By the invariants of the count, the block is taken, by this thread now.
+        page.count_of(index)?
+            .take_back(raw.number())
+            .then(|| Taken {
+                page,
+                place: self.geometry.place(index),
+            })
     }
 
     /// All pages, with or without memory, in the order of their numbers.
@@ -601,6 +725,12 @@ impl<'bound> RawPool<'bound> {
             .count()
     }
 
+    /// How many blocks the reserve holds.
+    fn reserved(&self) -> u64 {
+        // CAST: Widening.
+        self.common.reserve.len() as u64
+    }
+
     fn capacity(&self) -> u64 {
         u64::from(read_once(&self.pages)).wrapping_mul(self.geometry.blocks_per_page().into())
     }
@@ -622,7 +752,10 @@ impl<'bound> RawPool<'bound> {
     /// See [`crate::Pool::statistics`].
     pub(crate) fn statistics(&self) -> Statistics {
         let capacity = self.capacity();
-        let live = capacity.saturating_sub(self.count_free());
+        let reserved = self.reserved();
+        let live = capacity
+            .saturating_sub(self.count_free())
+            .saturating_sub(reserved);
 
         Statistics {
             pages: read_once(&self.pages),
@@ -630,6 +763,8 @@ impl<'bound> RawPool<'bound> {
             live,
             high_water: self.note_level(live),
             failures: read_once(&self.failures),
+            min_nr: self.common.reserve.min_nr(),
+            reserved,
         }
     }
 }
@@ -641,13 +776,18 @@ impl Drop for RawPool<'_> {
         let mut live = 0u64;
         let mut kept = 0usize;
 
+        self.refill = None;
         self.listing = None;
+        while let Some(taken) = self.common.reserve.take() {
+            // SAFETY: The block was the reserve's. Nobody looks for it any more.
+            unsafe { taken.page.give(taken.place.index()) };
+        }
 
         for page in self.table.pages() {
             let taken = page.blocks().saturating_sub(page.count_free());
             // SAFETY: `&mut self` means that no block borrows the pool, and that nobody allocates.
             // The table is not asked for this page again.
-            let Some(memory) = (unsafe { page.free(&self.geometry) }) else {
+            let Some(memory) = (unsafe { page.free(&self.common) }) else {
                 continue;
             };
 
@@ -731,4 +871,9 @@ pub struct Statistics {
     pub high_water: u64,
     /// Allocations that failed.
     pub failures: u64,
+    /// Blocks that are to be kept for allocations that may not wait; see
+    /// [`Options::min_nr`](crate::Options::min_nr).
+    pub min_nr: usize,
+    /// How many of these there are. They are neither free nor live.
+    pub reserved: u64,
 }

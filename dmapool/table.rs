@@ -18,12 +18,11 @@ use crate::{
         read_once,
         Word, //
     },
-    contents::Contents,
+    common::Common,
     current::{
         here,
         Current, //
     },
-    geometry::Geometry,
     page::{
         Page,
         Record, //
@@ -62,21 +61,6 @@ pub(crate) enum Kind {
     Vacant,
 }
 
-/// What a page finds at its leaf, because it is the same for all pages of a pool.
-///
-/// # Invariants
-///
-/// `current` points to the pool's current pages, from [`new_current_pages`], which outlive the
-/// table.
-///
-/// [`new_current_pages`]: crate::current::new_current_pages
-#[derive(Clone, Copy)]
-struct Common {
-    current: NonNull<[Current]>,
-    block_size: usize,
-    contents: Contents,
-}
-
 /// A node of the page table.
 ///
 /// # Invariants
@@ -85,24 +69,25 @@ struct Common {
 ///   or points to a [`Node`] whose height is less by one. Once not null, it never changes, and
 ///   what it points to lives as long as the table.
 /// - `parent` is the node whose child `slot` this is, or `None` for the root of a tree.
+/// - `common` is that of the pool, and lives as long as the table.
 pub(crate) struct Node {
     free: Word,
     vacant: Word,
     parent: Option<NonNull<Node>>,
     slot: u32,
     height: u32,
-    common: Common,
+    common: NonNull<Common>,
     children: [Atomic<*mut c_void>; FANOUT as usize],
 }
 
-// SAFETY: All that changes in a node is atomic, and `parent` is as good as a shared reference.
+// SAFETY: All that changes in a node is atomic, and the pointers are as good as shared references.
 unsafe impl Send for Node {}
 // SAFETY: As above.
 unsafe impl Sync for Node {}
 
 impl Node {
     fn new(
-        common: Common,
+        common: NonNull<Common>,
         parent: Option<(&Node, u32)>,
         height: u32,
         flags: Flags,
@@ -122,22 +107,18 @@ impl Node {
         )?)
     }
 
+    /// What the pages of the pool have in common.
+    #[inline]
+    pub(crate) fn common(&self) -> &Common {
+        // SAFETY: By the type invariants.
+        unsafe { self.common.as_ref() }
+    }
+
     /// What this CPU works on.
     #[inline]
     pub(crate) fn current(&self) -> &Current {
         // SAFETY: By the type invariants of `Common`.
-        unsafe { here(self.common.current.as_ref()) }
-    }
-
-    /// Bytes in a block of the pool.
-    #[inline]
-    pub(crate) fn block_size(&self) -> usize {
-        self.common.block_size
-    }
-
-    /// What the pool does with the contents of blocks.
-    pub(crate) fn contents(&self) -> Contents {
-        self.common.contents
+        unsafe { here(self.common().current.as_ref()) }
     }
 
     #[inline]
@@ -249,11 +230,11 @@ impl Node {
 /// # Invariants
 ///
 /// Tree n is null or points to the root of a tree of height n, allocated as a [`KBox`], that the
-/// table owns. All pages below `len` exist.
+/// table owns. All pages below `len` exist. `common` lives as long as the table.
 pub(crate) struct Table {
     trees: [Atomic<*mut Node>; TREES],
     len: Atomic<u32>,
-    common: Common,
+    common: NonNull<Common>,
 }
 
 // SAFETY: All that changes in a table is atomic, and `common` is as good as a shared reference.
@@ -286,20 +267,13 @@ fn slot_at(height: u32, number: u32) -> u32 {
 impl Table {
     /// # Safety
     ///
-    /// `current` must come from [`new_current_pages`], must not move, and live as long as the table
-    /// and its pages.
-    ///
-    /// [`new_current_pages`]: crate::current::new_current_pages
-    pub(crate) unsafe fn new(current: &[Current], geometry: &Geometry, contents: Contents) -> Self {
-        // INVARIANT: There is no tree and no page. The caller vouches for `current`.
+    /// `common` must be that of the pool, must not move, and live as long as the table.
+    pub(crate) unsafe fn new(common: &Common) -> Self {
+        // INVARIANT: There is no tree and no page. The caller vouches for `common`.
         Self {
             trees: array::from_fn(|_| Atomic::new(null_mut())),
             len: Atomic::new(0),
-            common: Common {
-                current: NonNull::from(current),
-                block_size: geometry.size(),
-                contents,
-            },
+            common: NonNull::from(common),
         }
     }
 

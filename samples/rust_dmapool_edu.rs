@@ -144,13 +144,11 @@ struct Pools<'bound> {
 }
 
 impl<'bound> Pools<'bound> {
-    fn new(pdev: &'bound pci::Device<Bound>) -> Result<Self> {
-        let dev = pdev.as_ref();
-
+    fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         Ok(Self {
-            descriptors: Pool::new_managed(dev, c"edu descriptors", Geometry::of::<Descriptor>())?
+            descriptors: Pool::new_managed(pdev, c"edu descriptors", Geometry::of::<Descriptor>())?
                 .lend(),
-            data: Pool::new_managed(dev, c"edu data", Geometry::new::<256, 256, 4096>())?.lend(),
+            data: Pool::new_managed(pdev, c"edu data", Geometry::new::<256, 256, 4096>())?.lend(),
         })
     }
 }

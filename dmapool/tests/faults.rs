@@ -17,6 +17,7 @@ use crate::{
     },
     Block,
     Geometry,
+    Options,
     Pool,
     Statistics, //
 };
@@ -224,9 +225,19 @@ static PENDING: Atomic<bool> = Atomic::new(false);
 /// Whether a probe fails when it has all it needs.
 static FAILS_LATE: Atomic<bool> = Atomic::new(false);
 
+/// Blocks in the reserve of its first pool, each of them a page.
+const RESERVE: usize = 3;
+
 fn probe_with(device: &'static Device<Bound>) -> Result<KBox<DriverData>> {
-    let pool = Pool::new_managed(device, c"first", GEOMETRY)?.lend();
-    let second = Pool::<u64>::new_managed(device, c"second", Geometry::of::<u64>())?.lend();
+    let options = Options::new().min_nr(RESERVE);
+    // SAFETY: The data is dropped before devres is released, by `remove` or because `probe` fails.
+    let (pool, second) = unsafe {
+        (
+            Pool::managed_by(device, c"first", GEOMETRY, options)?.lend(),
+            Pool::<u64>::managed_by(device, c"second", Geometry::of::<u64>(), Options::new())?
+                .lend(),
+        )
+    };
     let data = KBox::new(
         DriverData {
             _block: pool.alloc(GFP_KERNEL)?,
@@ -263,7 +274,10 @@ unsafe extern "C" fn probe(faux: *mut bindings::faux_device) -> c_int {
 
 unsafe extern "C" fn remove(faux: *mut bindings::faux_device) {
     // SAFETY: `probe` has put it there.
-    drop(unsafe { KBox::from_raw((*faux).dev.driver_data.cast::<DriverData>()) });
+    let data = unsafe { (&raw mut (*faux).dev.driver_data).replace(null_mut()) };
+
+    // SAFETY: As above.
+    drop(unsafe { KBox::from_raw(data.cast::<DriverData>()) });
 }
 
 static OPS: bindings::faux_device_ops = bindings::faux_device_ops {
@@ -326,7 +340,7 @@ mod suite {
     fn new_managed() -> Result {
         at_each_fault(2, |fault| {
             let device = TestDevice::new(c"dmapool-fault-managed")?;
-            let new = || Pool::new_managed(device.bound(), c"fault", GEOMETRY);
+            let new = || managed_pool::<[u8]>(&device, c"fault", GEOMETRY, Options::new());
             let pool = match fault.strike(new)? {
                 Some(pool) => pool,
                 None => new()?,
@@ -379,14 +393,14 @@ mod suite {
     }
 
     #[test]
-    fn reserve() -> Result {
-        let device = TestDevice::new(c"dmapool-fault-reserve")?;
+    fn prefill() -> Result {
+        let device = TestDevice::new(c"dmapool-fault-prefill")?;
 
         at_each_fault(5, |fault| {
             let pool = new_pool(&device)?;
             let _held = pool.alloc(GFP_KERNEL)?;
 
-            with_pool(fault, &pool, 1, |pool| pool.reserve(70, GFP_KERNEL))?;
+            with_pool(fault, &pool, 1, |pool| pool.prefill(70, GFP_KERNEL))?;
             ensure!(pool.statistics().capacity >= 71);
             Ok(())
         })
@@ -494,7 +508,7 @@ mod suite {
 
                 if bound.is_ok() {
                     assert!(!late);
-                    assert_eq!(pages_held() - held, 2);
+                    assert_eq!(pages_held() - held, 2 + RESERVE);
                 } else {
                     failed += 1;
                     assert_eq!(pages_held(), held);
@@ -557,7 +571,7 @@ mod suite {
         // It binds again.
         PROBE.store(0, Relaxed);
         assert!(device.attach());
-        assert_eq!(pages_held() - held, 2);
+        assert_eq!(pages_held() - held, 2 + RESERVE);
         drop(device);
         assert_eq!(pages_held(), held);
         Ok(())

@@ -4,9 +4,13 @@
 
 use super::support::*;
 use crate::{
-    raw_pool::pages_held,
+    raw_pool::{
+        pages_held,
+        RawPool, //
+    },
     Block,
     Geometry,
+    Options,
     Pool, //
 };
 use kernel::prelude::*;
@@ -21,7 +25,7 @@ struct DriverData<'bound> {
 
 impl<'bound> DriverData<'bound> {
     fn new(device: &'bound TestDevice) -> Result<Self> {
-        let pool = Pool::new_managed(device.bound(), c"lent", GEOMETRY)?.lend();
+        let pool = managed_pool(device, c"lent", GEOMETRY, Options::new())?.lend();
         let mut blocks = KVec::new();
 
         for _ in 0..1000 {
@@ -39,7 +43,7 @@ mod suite {
     fn destroyed_on_detach() -> Result {
         let held = pages_held();
         let device = TestDevice::new(c"dmapool-detach")?;
-        let pool = Pool::<[u8]>::new_managed(device.bound(), c"detach", GEOMETRY)?;
+        let pool = managed_pool::<[u8]>(&device, c"detach", GEOMETRY, Options::new())?;
 
         drop(pool.alloc(GFP_KERNEL)?);
         assert_eq!(pages_held() - held, 1);
@@ -55,8 +59,8 @@ mod suite {
     fn destroyed_early() -> Result {
         let held = pages_held();
         let device = TestDevice::new(c"dmapool-early")?;
-        let early = Pool::<[u8]>::new_managed(device.bound(), c"early", GEOMETRY)?;
-        let late = Pool::<u64>::new_managed(device.bound(), c"late", GEOMETRY)?;
+        let early = managed_pool::<[u8]>(&device, c"early", GEOMETRY, Options::new())?;
+        let late = managed_pool::<u64>(&device, c"late", GEOMETRY, Options::new())?;
 
         drop(early.alloc(GFP_KERNEL)?);
         drop(late.alloc(GFP_KERNEL)?);
@@ -81,6 +85,24 @@ mod suite {
         Ok(())
     }
 
+    /// Should a bus release devres before it drops the driver's data, the pool stays.
+    #[test]
+    fn kept_for_the_drivers_data() -> Result {
+        let device = TestDevice::new(c"dmapool-kept-for-data")?;
+        // Without a block, because the kernel would complain of a device that stays mapped.
+        let raw = managed_pool::<[u8]>(&device, c"kept", GEOMETRY, Options::new())?
+            .raw
+            .cast::<RawPool<'static>>();
+
+        device.set_data(raw.as_ptr().cast());
+        drop(device);
+        // SAFETY: The pool is still there, which is what this is about: KASAN would tell.
+        assert_eq!(unsafe { raw.as_ref() }.statistics().pages, 0);
+        // SAFETY: It is a pool in a box, and nobody else knows of it any more.
+        drop(unsafe { KBox::from_raw(raw.as_ptr()) });
+        Ok(())
+    }
+
     /// Several pools go in the reverse order of their making, each with its own pages.
     #[test]
     fn many() -> Result {
@@ -88,7 +110,7 @@ mod suite {
         let device = TestDevice::new(c"dmapool-many")?;
 
         for i in 0..50 {
-            let pool = Pool::<[u8]>::new_managed(device.bound(), c"one of many", GEOMETRY)?;
+            let pool = managed_pool::<[u8]>(&device, c"one of many", GEOMETRY, Options::new())?;
 
             drop(pool.zalloc(GFP_KERNEL)?);
             if i % 3 == 0 {

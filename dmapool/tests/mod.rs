@@ -7,9 +7,11 @@ mod interrupt;
 mod managed;
 mod model;
 mod pool;
+mod reserve;
 mod support;
 mod thread;
 mod threads;
+mod tokens;
 
 // The last suite: a fault in there can make the kernel give up checking DMA.
 #[cfg(CONFIG_FAULT_INJECTION)]

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Geometry,
+    Options,
     Pool,
     RawBlock, //
 };
@@ -80,9 +81,8 @@ impl<'pool> Model<'pool> {
             let mut block = pool.alloc(flags[random.below(flags.len())])?;
 
             if random.below(8) == 0 {
-                let bits = block.into_raw().into_bits();
-                // SAFETY: It comes from the line above, and is turned back once.
-                block = unsafe { pool.from_raw(RawBlock::from_bits(bits)) }?;
+                let bits = block.into_raw()?.into_bits();
+                block = pool.from_raw(RawBlock::from_bits(bits))?;
             }
             // There is room, so this allocates nothing.
             held.push(Stamped::new(block, self.operations), GFP_ATOMIC)?;
@@ -140,7 +140,7 @@ fn soak(device: &TestDevice, operations: u64, mut random: Random) -> Result {
         let mut todo = left.min(1 + random.below(1 << 20) as u64);
         let [size, align, boundary] = random_geometry(&mut random);
         let geometry = Geometry::check(size, align, boundary)?;
-        let init = Pool::new(device.bound(), c"soak", geometry);
+        let init = Pool::new_with(device.bound(), c"soak", geometry, Options::new().tokens());
         let pool = KBox::pin_init(init, GFP_KERNEL)?;
         let mut model = Model::new(&pool, random.next())?;
         let mut other = Model::new(&pool, random.next())?;
@@ -189,7 +189,7 @@ mod suite {
         ];
 
         for (seed, geometry) in geometries.into_iter().enumerate() {
-            let init = Pool::new(device.bound(), c"model", geometry);
+            let init = Pool::new_with(device.bound(), c"model", geometry, Options::new().tokens());
             let pool = KBox::pin_init(init, GFP_KERNEL)?;
 
             let mut model = Model::new(&pool, seed as u64)?;

@@ -12,8 +12,8 @@ use crate::{
     },
     Block,
     Geometry,
+    Options,
     Pool,
-    RawBlock,
     Statistics, //
 };
 use core::mem;
@@ -179,14 +179,14 @@ mod suite {
     }
 
     #[test]
-    fn reserve() -> Result {
-        let device = TestDevice::new(c"dmapool-reserve")?;
+    fn prefill() -> Result {
+        let device = TestDevice::new(c"dmapool-prefill")?;
         let pool = new_pool(&device)?;
 
         for count in [0, 1, 16, 17, 1000] {
             let held = fill_pool(&pool, 5)?;
 
-            pool.reserve(count, GFP_KERNEL)?;
+            pool.prefill(count, GFP_KERNEL)?;
             let free = pool.statistics().capacity as usize - held.len();
             assert!(free >= count);
             let reserved = device.starved(|| fill_pool(&pool, count))?;
@@ -194,18 +194,18 @@ mod suite {
         }
         assert!(holds(&pool, 0));
         let pages = pool.statistics().pages;
-        pool.reserve(1000, GFP_KERNEL)?;
+        pool.prefill(1000, GFP_KERNEL)?;
         assert_eq!(pool.statistics().pages, pages);
 
         // Not one too few, wherever in a page that is.
         for count in 1..=2 * GEOMETRY.blocks_per_page() as usize {
             let pool = new_pool(&device)?;
 
-            pool.reserve(count, GFP_KERNEL)?;
+            pool.prefill(count, GFP_KERNEL)?;
             assert!(pool.statistics().capacity as usize >= count);
         }
 
-        let result = device.starved(|| pool.reserve(5000, GFP_KERNEL | __GFP_NOWARN));
+        let result = device.starved(|| pool.prefill(5000, GFP_KERNEL | __GFP_NOWARN));
         assert_eq!(result, Err(ENOMEM));
         assert_eq!(pool.statistics().pages, pages);
         Ok(())
@@ -268,7 +268,7 @@ mod suite {
     #[test]
     fn failed_growth_leaves_one_record() -> Result {
         let device = TestDevice::new(c"dmapool-vacant")?;
-        let pool = RawPool::new(device.bound(), c"vacant", GEOMETRY, NumaNode::NO_NODE)?;
+        let pool = RawPool::new(device.bound(), c"vacant", GEOMETRY, Options::new())?;
 
         for _ in 0..10 {
             let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
@@ -289,7 +289,7 @@ mod suite {
     #[test]
     fn racing_growth_loses_nothing() -> Result {
         let device = TestDevice::new(c"dmapool-race")?;
-        let pool = RawPool::new(device.bound(), c"race", GEOMETRY, NumaNode::NO_NODE)?;
+        let pool = RawPool::new(device.bound(), c"race", GEOMETRY, Options::new())?;
         let mut held = KVec::new();
 
         // More would be joined pages.
@@ -349,46 +349,6 @@ mod suite {
     }
 
     #[test]
-    fn raw_round_trip() -> Result {
-        let device = TestDevice::new(c"dmapool-raw")?;
-        let pool = new_pool(&device)?;
-        let blocks = fill_pool(&pool, 100)?;
-        let before = pool.statistics();
-        let mut raw = KVec::new();
-
-        for stamped in blocks {
-            let dma_address = stamped.dma_address();
-
-            raw.push(
-                (dma_address, stamped.into_block().into_raw().into_bits()),
-                GFP_KERNEL,
-            )?;
-        }
-        assert_eq!(pool.statistics(), before);
-        for (i, (dma_address, bits)) in raw.iter().enumerate() {
-            // SAFETY: Each comes from `into_raw` above, and is turned back once.
-            let block = unsafe { pool.from_raw(RawBlock::from_bits(*bits)) }?;
-
-            assert_eq!(block.dma_address(), *dma_address);
-            assert_eq!(Stamped::new(block, i as u64).dma_address(), *dma_address);
-        }
-        assert!(holds(&pool, 0));
-
-        // What is free, or never was, is refused.
-        for (_, bits) in &raw {
-            // SAFETY: The block is free, so there is no owner to be robbed.
-            let result = unsafe { pool.from_raw(RawBlock::from_bits(*bits)) };
-            assert_eq!(result.map(drop), Err(EINVAL));
-        }
-        for bits in [16, 1 << 40, u64::MAX, u64::from(u32::MAX)] {
-            // SAFETY: There is no such block.
-            let result = unsafe { pool.from_raw(RawBlock::from_bits(bits)) };
-            assert_eq!(result.map(drop), Err(EINVAL));
-        }
-        Ok(())
-    }
-
-    #[test]
     fn forgotten_blocks_keep_their_pages() -> Result {
         let device = TestDevice::new(c"dmapool-forget")?;
         let pool = new_pool(&device)?;
@@ -409,8 +369,7 @@ mod suite {
         let last = blocks.pop().ok_or(EINVAL)?.into_block();
         let address = last.as_ptr().cast::<u8>();
         fill(&last, 0x5a);
-        let last = last.into_raw();
-        assert!(last.into_bits() < per_page as u64);
+        mem::forget(last);
 
         assert!(holds(&pool, per_page + 1));
         drop(blocks);
@@ -460,9 +419,9 @@ mod suite {
     fn names_and_nodes() -> Result {
         let device = TestDevice::new(c"dmapool-name")?;
         let name = c"a name of more than thirty-one bytes is kept whole";
-        let node = NumaNode::new(0)?;
+        let options = Options::new().node(NumaNode::new(0)?);
         let pool = KBox::pin_init(
-            Pool::<[u8]>::new_on_node(device.bound(), name, GEOMETRY, node),
+            Pool::<[u8]>::new_with(device.bound(), name, GEOMETRY, options),
             GFP_KERNEL,
         )?;
 
@@ -491,7 +450,7 @@ mod suite {
             );
             assert_eq!(pool.map(drop), expected);
 
-            let pool = Pool::<u64>::new_managed(device.bound(), c"u64", geometry);
+            let pool = managed_pool::<u64>(&device, c"u64", geometry, Options::new());
             assert_eq!(pool.map(drop), expected);
         }
         Ok(())

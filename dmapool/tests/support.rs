@@ -6,6 +6,10 @@
 
 use crate::{
     Block,
+    Geometry,
+    Managed,
+    Options,
+    Payload,
     Pool, //
 };
 use core::{
@@ -55,6 +59,14 @@ impl TestDevice {
         self.0.as_ref().as_ref()
     }
 
+    /// Has driver data, as if its driver's were not dropped yet.
+    pub(super) fn set_data(&self, data: *mut c_void) {
+        let dev: *mut bindings::device = ptr::from_ref(self.bound()).cast_mut().cast();
+
+        // SAFETY: The device is there, and nobody else uses its data.
+        unsafe { (*dev).driver_data = data };
+    }
+
     fn set_mask(&self, mask: u64) {
         set_mask(self.bound(), mask);
     }
@@ -66,6 +78,17 @@ impl TestDevice {
         self.set_mask(u64::MAX);
         result
     }
+}
+
+/// A pool that devres of the device destroys, when the device is dropped.
+pub(super) fn managed_pool<'a, T: Payload + ?Sized>(
+    device: &'a TestDevice,
+    name: &CStr,
+    geometry: Geometry,
+    options: Options,
+) -> Result<Managed<'a, T>> {
+    // SAFETY: Dropping the device is what releases devres, and ends all that borrows before.
+    unsafe { Pool::managed_by(device.bound(), name, geometry, options) }
 }
 
 /// Says which addresses a device can reach.
@@ -118,6 +141,11 @@ impl<'pool> Stamped<'pool> {
             unsafe { first.add(i).write_volatile(*byte) };
         }
         stamped
+    }
+
+    /// A block that was stamped before.
+    pub(super) fn of(block: Block<'pool>, stamp: u64) -> Self {
+        Self { block, stamp }
     }
 
     fn bytes(&self) -> (*mut u8, KStamp) {

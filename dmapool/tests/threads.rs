@@ -43,7 +43,7 @@ fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pin<KBox<Pool<'_>
 }
 
 /// Runs `f` in threads number 0 to [`THREADS`] at once.
-fn in_threads<F: Fn(u32) -> Result + Sync>(f: F) -> Result {
+pub(super) fn in_threads<F: Fn(u32) -> Result + Sync>(f: F) -> Result {
     let f = &f;
     let mut threads = KVec::new();
 

@@ -715,7 +715,7 @@ fn metadata(dev: &Device<Bound>, size: usize) -> Result {
     let pool = new_rust_pool(dev, [size, size, 0])?;
     let before = slab_bytes();
 
-    pool.reserve(PAGES * 4096 / size, GFP_KERNEL)?;
+    pool.prefill(PAGES * 4096 / size, GFP_KERNEL)?;
     let after = slab_bytes();
     let pages = i64::from(pool.statistics().pages);
     pr_info!("metadata {size} {}\n", (after - before) / pages.max(1));

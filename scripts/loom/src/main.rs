@@ -11,6 +11,8 @@
 mod bitmap;
 #[path = "../../../dmapool/block.rs"]
 mod block;
+#[path = "../../../dmapool/common.rs"]
+mod common;
 #[path = "../../../dmapool/contents.rs"]
 mod contents;
 #[path = "../../../dmapool/current.rs"]
@@ -19,23 +21,32 @@ mod current;
 mod geometry;
 #[path = "../../../dmapool/gfp.rs"]
 mod gfp;
+#[path = "../../../dmapool/options.rs"]
+mod options;
 #[path = "../../../dmapool/page.rs"]
 mod page;
 #[path = "../../../dmapool/payload.rs"]
 mod payload;
 #[path = "../../../dmapool/raw_pool.rs"]
 mod raw_pool;
+#[path = "../../../dmapool/reserve.rs"]
+mod reserve;
 #[path = "../../../dmapool/table.rs"]
 mod table;
+#[path = "../../../dmapool/tokens.rs"]
+mod tokens;
 
 mod debugfs;
 mod index;
 mod models;
 mod module_parameters;
+mod module_ref;
+mod refill;
 mod run;
 
 pub use block::Block;
 pub use geometry::Geometry;
+pub use options::Options;
 
 use models::MODELS;
 use std::{

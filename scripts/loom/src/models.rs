@@ -61,7 +61,7 @@ fn shrink(pool: Pool, blocks: Blocks) -> Blocks {
 }
 
 fn reserve(pool: Pool, blocks: Blocks) -> Blocks {
-    let _ = pool.reserve(2, GFP_KERNEL);
+    let _ = pool.prefill(2, GFP_KERNEL);
     blocks
 }
 
@@ -107,7 +107,7 @@ fn only_free(pool: Pool, count: usize) -> Vec<Blocks> {
 
 /// `count` blocks that are all free, in pages that no CPU works on, and no more can be had.
 fn announced(pool: Pool, count: usize) -> Vec<Blocks> {
-    pool.reserve(count, GFP_KERNEL).unwrap();
+    pool.prefill(count, GFP_KERNEL).unwrap();
     limit_dma(0);
     Vec::new()
 }

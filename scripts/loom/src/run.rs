@@ -9,9 +9,9 @@ use crate::{
         RawPool, //
     },
     Block,
+    Options, //
 };
 use kernel::{
-    alloc::NumaNode,
     device::Device,
     model::{
         self,
@@ -110,7 +110,7 @@ impl Model {
             // With something left over at their ends, pages are not joined.
             let size = PAGE_SIZE / blocks - usize::from(!joins);
             let geometry = Geometry::check(size, 0, 0).unwrap();
-            let pool = RawPool::new(Device::ONLY, c"loom", geometry, NumaNode).unwrap();
+            let pool = RawPool::new(Device::ONLY, c"loom", geometry, Options::new()).unwrap();
             let pool = Box::into_raw(Box::new(pool));
 
             // SAFETY: The pool lives until the end of the execution, below.
@@ -179,4 +179,9 @@ extern "C" fn rust_dmapool_want_init_on_alloc() -> bool {
 #[no_mangle]
 extern "C" fn rust_dmapool_want_init_on_free() -> bool {
     false
+}
+
+#[no_mangle]
+extern "C" fn rust_dmapool_random() -> u32 {
+    1
 }

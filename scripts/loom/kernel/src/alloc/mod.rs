@@ -47,3 +47,7 @@ pub mod flags {
 
 #[derive(Clone, Copy)]
 pub struct NumaNode;
+
+impl NumaNode {
+    pub const NO_NODE: Self = Self;
+}

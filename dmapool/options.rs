@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a pool can be given beyond its geometry.
+
+use kernel::alloc::NumaNode;
+
+/// What a pool can be given beyond its geometry; for [`Pool::new_with`](crate::Pool::new_with) and
+/// [`Pool::new_managed_with`](crate::Pool::new_managed_with).
+///
+/// # Examples
+///
+/// ```
+/// use rust_dmapool::Options;
+///
+/// // Sixteen blocks for interrupt handlers, whatever happens, and tokens for the hardware.
+/// let options = Options::new().min_nr(16).tokens();
+/// # let _ = options;
+/// ```
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub(crate) node: NumaNode,
+    pub(crate) tokens: bool,
+    pub(crate) min_nr: usize,
+}
+
+impl Options {
+    /// A pool on any NUMA node, without tokens and without a reserve.
+    ///
+    /// # Examples
+    ///
+    /// See [`Options`].
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            node: NumaNode::NO_NODE,
+            tokens: false,
+            min_nr: 0,
+        }
+    }
+
+    /// Has the page records on NUMA node `node`.
+    ///
+    /// The DMA memory itself is wherever `dma_alloc_coherent()` takes it for the device, as in C.
+    /// Corresponds to the `node` argument of C's `dma_pool_create_node()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// use kernel::alloc::NumaNode;
+    /// use rust_dmapool::Options;
+    ///
+    /// # fn example() -> Result<Options> {
+    /// Ok(Options::new().node(NumaNode::new(0)?))
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn node(mut self, node: NumaNode) -> Self {
+        self.node = node;
+        self
+    }
+
+    /// Lets blocks be turned into tokens by [`Block::into_raw`](crate::Block::into_raw).
+    ///
+    /// It costs four bytes for each block of the pool, in ordinary memory.
+    ///
+    /// # Examples
+    ///
+    /// See [`Block::into_raw`](crate::Block::into_raw).
+    #[must_use]
+    pub const fn tokens(mut self) -> Self {
+        self.tokens = true;
+        self
+    }
+
+    /// Keeps `min_nr` blocks back for allocations that may not wait, such as those with
+    /// `GFP_ATOMIC`.
+    ///
+    /// The name is that of C's `mempool_create()`, and as there
+    ///
+    /// - the blocks are allocated when the pool is made, which fails if they cannot be had;
+    /// - a block that is freed goes to the reserve first, as long as that has less than `min_nr`.
+    ///
+    /// Different from a `mempool_t`
+    ///
+    /// - only allocations that may not wait take from it, when no other block of the pool is free
+    ///   and before the pool is grown; those that may wait grow the pool and never touch it;
+    /// - allocations that may wait can fail, and do not wait for a block to be freed;
+    /// - what was taken is replaced from process context: by whoever grows the pool and may wait,
+    ///   and for a managed pool by a work item, at once.
+    ///
+    /// So the next `min_nr` allocations that may not wait succeed, whatever the state of the
+    /// system's memory, if the reserve was full; and as many as were freed since if it was not.
+    /// What it holds is in [`Statistics::reserved`](crate::Statistics::reserved).
+    ///
+    /// # Examples
+    ///
+    /// See [`Managed`](crate::Managed).
+    #[must_use]
+    pub const fn min_nr(mut self, min_nr: usize) -> Self {
+        self.min_nr = min_nr;
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tokens: each is good once, whatever else comes in, and whatever others do meanwhile.
+
+use super::{
+    support::*,
+    threads::in_threads, //
+};
+use crate::{
+    Geometry,
+    Options,
+    Pool,
+    RawBlock, //
+};
+use core::mem;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
+
+fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pin<KBox<Pool<'_>>>> {
+    let options = Options::new().tokens();
+
+    KBox::pin_init(
+        Pool::new_with(device.bound(), c"tokens", geometry, options),
+        GFP_KERNEL,
+    )
+}
+
+fn is_refused(pool: &Pool<'_>, raw: RawBlock) -> bool {
+    pool.from_raw(raw).map(drop) == Err(EINVAL)
+}
+
+/// Lets blocks out and takes them back.
+fn exchange(pool: &Pool<'_>, stamp: u64) -> Result {
+    let mut random = Random::new(stamp + 7);
+    let mut out = KVec::new();
+
+    for i in 0..20_000 {
+        if out.len() < 50 && random.below(2) == 0 {
+            let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp << 32 | i);
+
+            out.push(
+                (stamp << 32 | i, block.into_block().into_raw()?),
+                GFP_KERNEL,
+            )?;
+        } else if let Some((stamp, raw)) = out.pop() {
+            ensure!(Stamped::of(pool.from_raw(raw)?, stamp).is_intact());
+        }
+    }
+    for (stamp, raw) in out {
+        ensure!(Stamped::of(pool.from_raw(raw)?, stamp).is_intact());
+    }
+    Ok(())
+}
+
+#[kunit_tests(rust_dmapool_tokens)]
+mod suite {
+    use super::*;
+
+    #[test]
+    fn round_trip() -> Result {
+        let device = TestDevice::new(c"dmapool-tokens")?;
+
+        // One page with several words, joined pages, and a page for each block.
+        for geometry in [
+            Geometry::new::<16, 16, 0>(),
+            GEOMETRY,
+            Geometry::new::<4096, 4096, 0>(),
+        ] {
+            let pool = new_pool(&device, geometry)?;
+            let mut out = KVec::new();
+
+            for stamp in 0..1000 {
+                let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp);
+                let dma_address = block.dma_address();
+                let bits = block.into_block().into_raw()?.into_bits();
+
+                out.push((stamp, dma_address, bits), GFP_KERNEL)?;
+            }
+            assert!(holds(&pool, 1000));
+            for &(stamp, dma_address, bits) in &out {
+                let block = Stamped::of(pool.from_raw(RawBlock::from_bits(bits))?, stamp);
+
+                assert!(block.is_intact() && block.dma_address() == dma_address);
+                // Not twice, while the block is somebody's.
+                assert!(is_refused(&pool, RawBlock::from_bits(bits)));
+            }
+            assert!(holds(&pool, 0));
+            // Nor when it is free.
+            for &(_, _, bits) in &out {
+                assert!(is_refused(&pool, RawBlock::from_bits(bits)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A token that was turned back is not good for the next time that its block is out, and the
+    /// number that follows it not at any time.
+    #[test]
+    fn replayed() -> Result {
+        let device = TestDevice::new(c"dmapool-replayed")?;
+        let pool = new_pool(&device, Geometry::new::<4096, 4096, 0>())?;
+        let mut old = KVec::new();
+
+        for _ in 0..100 {
+            let raw = pool.alloc(GFP_KERNEL)?.into_raw()?;
+
+            assert!(old.iter().all(|&old| is_refused(&pool, old)));
+            // It was one block all the time.
+            assert_eq!(pool.statistics().capacity, 1);
+            let block = pool.from_raw(raw)?;
+            let next = RawBlock::from_bits(raw.into_bits() + (1 << 32));
+            assert!(is_refused(&pool, next));
+            drop(block);
+            assert!(is_refused(&pool, next));
+            old.push(raw, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn of_another_pool() -> Result {
+        let device = TestDevice::new(c"dmapool-another")?;
+        let mut pools = KVec::new();
+
+        for _ in 0..100 {
+            pools.push(new_pool(&device, GEOMETRY)?, GFP_KERNEL)?;
+        }
+        let mut out = KVec::new();
+        for pool in &pools {
+            out.push(pool.alloc(GFP_KERNEL)?.into_raw()?, GFP_KERNEL)?;
+        }
+        for (i, pool) in pools.iter().enumerate() {
+            for (j, raw) in out.iter().enumerate() {
+                assert!(i == j || is_refused(pool, *raw));
+            }
+        }
+        for (pool, raw) in pools.iter().zip(&out) {
+            drop(pool.from_raw(*raw)?);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_tokens() -> Result {
+        let device = TestDevice::new(c"dmapool-no-tokens")?;
+        let pool = KBox::pin_init(
+            Pool::<[u8]>::new(device.bound(), c"none", GEOMETRY),
+            GFP_KERNEL,
+        )?;
+
+        assert_eq!(pool.alloc(GFP_KERNEL)?.into_raw().map(drop), Err(EINVAL));
+        // The block is not lost.
+        assert!(holds(&pool, 0));
+        assert!(is_refused(&pool, RawBlock::from_bits(1 << 32)));
+        Ok(())
+    }
+
+    /// Invented tokens, while the pool gives pages back and gets them again, and while blocks go
+    /// out and come back in its threads.
+    #[test]
+    fn invented() -> Result {
+        let device = TestDevice::new(c"dmapool-invented")?;
+        let pool = new_pool(&device, GEOMETRY)?;
+
+        in_threads(|thread| match thread {
+            0 => {
+                for _ in 0..2_000 {
+                    pool.prefill(64, GFP_KERNEL)?;
+                    pool.shrink();
+                }
+                Ok(())
+            }
+            1 => {
+                let mut random = Random::new(5);
+
+                for _ in 0..1_000_000 {
+                    // Where there are blocks, with any number.
+                    let bits = random.next() << 32 | random.below(2000) as u64;
+
+                    ensure!(is_refused(&pool, RawBlock::from_bits(bits)));
+                }
+                Ok(())
+            }
+            thread => exchange(&pool, thread.into()),
+        })?;
+        assert!(holds(&pool, 0));
+        Ok(())
+    }
+
+    /// Two threads have the same token: one gets the block.
+    #[test]
+    fn completed_twice() -> Result {
+        let device = TestDevice::new(c"dmapool-twice")?;
+        let pool = new_pool(&device, GEOMETRY)?;
+        let rounds = 10_000;
+        let mut out = KVec::new();
+
+        for _ in 0..rounds {
+            out.push(pool.alloc(GFP_KERNEL)?.into_raw()?, GFP_KERNEL)?;
+        }
+        let had = Atomic::new(0u32);
+        in_threads(|_| {
+            for raw in &out {
+                if let Ok(block) = pool.from_raw(*raw) {
+                    // Not freed yet, so that it cannot be out again.
+                    mem::forget(block);
+                    had.add(1u32, Relaxed);
+                }
+            }
+            Ok(())
+        })?;
+        assert_eq!(had.load(Relaxed), rounds);
+        assert!(holds(&pool, rounds as usize));
+        // These blocks stay for good, and with them the device.
+        drop(pool);
+        mem::forget(device);
+        Ok(())
+    }
+}
