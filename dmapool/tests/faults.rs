@@ -176,9 +176,13 @@ impl CPool {
     }
 
     fn alloc(&self) -> Result<CBlock> {
+        self.alloc_with(bindings::GFP_KERNEL)
+    }
+
+    fn alloc_with(&self, flags: bindings::gfp_t) -> Result<CBlock> {
         let mut dma = 0;
         // SAFETY: The pool exists.
-        let block = unsafe { rust_dma_pool_alloc(self.0, bindings::GFP_KERNEL, &mut dma) };
+        let block = unsafe { rust_dma_pool_alloc(self.0, flags, &mut dma) };
 
         (!block.is_null()).then_some((block, dma)).ok_or(ENOMEM)
     }
@@ -461,6 +465,27 @@ mod suite {
             })?;
         }
         Ok(())
+    }
+
+    /// What a pool needs for itself is not zeroed like the block: the kernel complains if that is
+    /// asked of a new slab of the index's nodes. So many pools need some.
+    #[test]
+    fn c_zalloc() -> Result {
+        let device = TestDevice::new(c"dmapool-fault-zalloc")?;
+        let flags = bindings::GFP_KERNEL | bindings::__GFP_ZERO;
+
+        at_each_fault(1, |fault| {
+            let mut pools = KVec::new();
+
+            for _ in 0..60 {
+                let pool = CPool::new(&device)?;
+                let block = fault.strike(|| pool.alloc_with(flags))?;
+
+                pool.free(block.map_or_else(|| pool.alloc_with(flags), Ok)?);
+                pools.push(pool, GFP_KERNEL)?;
+            }
+            Ok(())
+        })
     }
 
     #[test]
