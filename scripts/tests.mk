@@ -7,17 +7,18 @@ here := $(dir $(lastword $(MAKEFILE_LIST)))
 run := @setpriv --pdeathsig KILL -- $(here)run-test
 
 kunit := kunit-uml-debug kunit-uml
+guests := misuse-uml-debug might-alloc-uml-debug
 scenarios := $(notdir $(wildcard $(here)scenarios/*))
 checks := $(notdir $(wildcard $(here)tests/*))
 
 builds := build-stock build-uml build-uml-debug
 
-.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing kunit-poison misuse-uml-debug \
+.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing kunit-poison $(guests) \
 	soak $(scenarios) $(checks)
 
 # Longest first: two run at a time.
 list:
-	@printf '%s\n' $(kunit) misuse-uml-debug kunit-zeroing kunit-poison soak $(scenarios) $(checks)
+	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison soak $(scenarios) $(checks)
 
 $(builds): build-%:
 	$(run) --build $@ $(here)build $*
@@ -45,8 +46,8 @@ build-modules-%: build-%
 
 consumer: build-consumer
 
-misuse-uml-debug: build-modules-uml-debug
-	$(run) $@ $(here)uml uml-debug misuse kunit.enable=0
+$(guests): %-uml-debug: build-modules-uml-debug
+	$(run) $@ $(here)uml uml-debug $* kunit.enable=0
 
 # The rest looks at the source, or at the objects of the stock build.
 rustdoc doctests no-panic: build-stock
