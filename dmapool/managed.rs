@@ -386,7 +386,80 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     ///
     /// # Examples
     ///
-    /// See [`Managed`].
+    /// See [`Managed`]. Neither the pool nor a block of it can be put where it would be used after
+    /// the driver's data is gone. Not into another resource of the device:
+    ///
+    /// ```compile_fail,E0521
+    /// use kernel::{
+    ///     device::Core,
+    ///     devres,
+    ///     pci,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::Managed;
+    ///
+    /// fn probe(pdev: &pci::Device<Core<'_>>, managed: Managed<'_>) -> Result {
+    ///     let block = managed.lend().alloc(GFP_KERNEL)?;
+    ///
+    ///     devres::register(pdev.as_ref(), block, GFP_KERNEL)
+    /// }
+    /// ```
+    ///
+    /// Not into a work item, or anything else that runs by itself:
+    ///
+    /// ```compile_fail,E0521
+    /// use kernel::{
+    ///     prelude::*,
+    ///     workqueue, //
+    /// };
+    /// use rust_dmapool::Managed;
+    ///
+    /// fn free_later(managed: Managed<'_>) -> Result {
+    ///     let block = managed.lend().alloc(GFP_KERNEL)?;
+    ///
+    ///     workqueue::system().try_spawn(GFP_KERNEL, move || drop(block))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Not into a file that people may hold open:
+    ///
+    /// ```compile_fail,E0521
+    /// use kernel::{
+    ///     debugfs,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::Managed;
+    ///
+    /// fn show(dir: &debugfs::Dir, managed: Managed<'_>) -> Result {
+    ///     let block = managed.lend().alloc(GFP_KERNEL)?;
+    ///
+    ///     KBox::pin_init(
+    ///         dir.read_callback_file(c"block", block, &|block, f| writeln!(f, "{block:?}")),
+    ///         GFP_KERNEL,
+    ///     )?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Nor into a static:
+    ///
+    /// ```compile_fail,E0521
+    /// use kernel::{
+    ///     prelude::*,
+    ///     sync::SetOnce, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Managed,
+    ///     Pool, //
+    /// };
+    ///
+    /// static POOL: SetOnce<&'static Pool<'static>> = SetOnce::new();
+    ///
+    /// fn keep(managed: Managed<'_>) {
+    ///     POOL.populate(managed.lend());
+    /// }
+    /// ```
     pub fn lend(self) -> &'bound Pool<'bound, T> {
         // SAFETY: By the type invariants the pool lives until `'bound` ends, unless it is
         // destroyed through `self`, which is gone. `Pool` is a transparent wrapper.
