@@ -79,6 +79,32 @@ mod suite {
         Ok(())
     }
 
+    /// Several pages at once are asked for only by those who may wait: for the others they can come
+    /// from a small pool that everybody shares.
+    #[test]
+    fn joins_pages_only_if_it_may_wait() -> Result {
+        let device = TestDevice::new(c"dmapool-join")?;
+        let geometry = Geometry::new::<4096, 4096, 0>();
+
+        for (flags, joins) in [(GFP_KERNEL, true), (GFP_ATOMIC, false), (GFP_NOWAIT, false)] {
+            let pool = KBox::pin_init(
+                Pool::<[u8]>::new(device.bound(), c"join", geometry),
+                GFP_KERNEL,
+            )?;
+            let mut held = KVec::new();
+            let mut most = 0;
+
+            for _ in 0..200 {
+                let before = pool.statistics().pages;
+
+                held.push(pool.alloc(flags)?, GFP_KERNEL)?;
+                most = most.max(pool.statistics().pages - before);
+            }
+            assert_eq!((most > 1), joins);
+        }
+        Ok(())
+    }
+
     /// More pages than one tree of the page table has, freed and found again in any order.
     #[test]
     fn finds_each_free_block() -> Result {
