@@ -334,10 +334,12 @@ fn show_statistics(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
     writeln!(f, "capacity {}", now.capacity)?;
     writeln!(f, "live {}", now.live)?;
     writeln!(f, "high_water {}", now.high_water)?;
-    writeln!(f, "failures {}", now.failures)
+    writeln!(f, "failures {}", now.failures)?;
+    writeln!(f, "min_nr {}", now.min_nr)?;
+    writeln!(f, "reserved {}", now.reserved)
 }
 
-/// A line for each 64 blocks of a page, `#` for one that is allocated.
+/// A line for each 64 blocks of a page, `#` for one that is allocated or in the reserve.
 fn show_map(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
     const WIDTH: u32 = 64;
 

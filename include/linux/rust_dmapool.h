@@ -10,6 +10,7 @@
  *   reported with dev_err() and changes nothing.
  * - A pool that is destroyed while blocks are allocated keeps their pages only.
  * - A pool's name is not cut off.
+ * - As long as a pool exists, rust_dmapool cannot be unloaded.
  *
  * To move a driver without changing it, have its build line define
  * RUST_DMAPOOL_REPLACE and include this file first:
