@@ -71,7 +71,8 @@ impl Reserve {
         };
 
         Ok(Self {
-            groups: KBox::pin_slice(group, groups, GFP_KERNEL)?,
+            // More than can be had is an error, and no reason for a warning.
+            groups: KBox::pin_slice(group, groups, GFP_KERNEL | __GFP_NOWARN)?,
             min_nr,
         })
     }

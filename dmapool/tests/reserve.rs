@@ -172,6 +172,12 @@ mod suite {
         let result = device.starved(|| new_pool(&device).map(drop));
 
         assert_eq!(result, Err(ENOMEM));
+        for min_nr in [1 << 20, 1 << 40, usize::MAX] {
+            let options = Options::new().min_nr(min_nr);
+            let pool = Pool::<[u8]>::new_with(device.bound(), c"large", GEOMETRY, options);
+
+            assert_eq!(KBox::pin_init(pool, GFP_KERNEL).map(drop), Err(ENOMEM));
+        }
         Ok(())
     }
 
