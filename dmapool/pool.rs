@@ -142,6 +142,40 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///     }
     /// }
     /// ```
+    ///
+    /// A block cannot lie beside its pool, because it would borrow from there. Keep it as a token
+    /// ([`Block::into_raw`]), or have the pool managed:
+    ///
+    /// ```compile_fail,E0597
+    /// use kernel::{
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Block,
+    ///     Geometry,
+    ///     Pool, //
+    /// };
+    ///
+    /// #[pin_data]
+    /// struct Queue<'bound> {
+    ///     #[pin]
+    ///     pool: Pool<'bound, u64>,
+    ///     block: Block<'bound, u64>,
+    /// }
+    ///
+    /// impl<'bound> Queue<'bound> {
+    ///     fn new(dev: &'bound Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
+    ///         try_pin_init!(Self {
+    ///             pool <- Pool::new(dev, c"queue", Geometry::of::<u64>()),
+    ///             block: pool.alloc(GFP_KERNEL)?,
+    ///         })
+    ///     }
+    /// }
+    /// ```
     pub fn new<'a>(
         dev: &'bound Device<Bound>,
         name: &'a CStr,
