@@ -82,33 +82,43 @@ impl<'pool> Taken<'pool> {
     /// The block must not be used after this.
     #[inline]
     pub(crate) unsafe fn give(&self) {
+        // SAFETY: By the requirements of this function.
+        unsafe {
+            if self.page.frees_slowly() {
+                self.give_slowly();
+            } else {
+                self.give_to_page();
+            }
+        }
+    }
+
+    /// Gives the block back in a pool that does something about it, or has a reserve.
+    ///
+    /// # Safety
+    ///
+    /// As [`Taken::give`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn give_slowly(&self) {
         // SAFETY: By the type invariants the block is taken, and by the requirements of this
         // function it is not used again.
-        if self.page.frees_slowly() && unsafe { self.give_slowly() } {
-            return;
+        unsafe {
+            self.page.fill_freed(self.place);
+            if !self.page.keep_freed(self.place) {
+                self.give_to_page();
+            }
         }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Taken::give`].
+    #[inline]
+    unsafe fn give_to_page(&self) {
         // SAFETY: By the type invariants the block is taken, and by the requirements of this
         // function it is not used again.
         if unsafe { self.page.give(self.place.index()) } {
             first_freed(self.page);
-        }
-    }
-}
-
-impl Taken<'_> {
-    /// What comes before a block is given back in some pools. Returns whether it is kept instead.
-    ///
-    /// # Safety
-    ///
-    /// If it is, the block must not be used after this.
-    #[cold]
-    #[inline(never)]
-    unsafe fn give_slowly(&self) -> bool {
-        // SAFETY: By the type invariants the block is taken, and by the requirements of this
-        // function it is not used again if it is kept.
-        unsafe {
-            self.page.fill_freed(self.place);
-            self.page.keep_freed(self.place)
         }
     }
 }
