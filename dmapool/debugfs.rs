@@ -335,8 +335,11 @@ fn show_statistics(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
     writeln!(f, "live {}", now.live)?;
     writeln!(f, "high_water {}", now.high_water)?;
     writeln!(f, "failures {}", now.failures)?;
-    writeln!(f, "min_nr {}", now.min_nr)?;
-    writeln!(f, "reserved {}", now.reserved)
+    if now.min_nr != 0 {
+        writeln!(f, "min_nr {}", now.min_nr)?;
+        writeln!(f, "reserved {}", now.reserved)?;
+    }
+    Ok(())
 }
 
 /// A line for each 64 blocks of a page, `#` for one that is allocated or in the reserve.
