@@ -18,7 +18,7 @@ clean: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
 check-kdir:
-	@scripts/check-kdir $(KDIR)
+	@scripts/lib/check-kdir $(KDIR)
 
 demo:
 	@scripts/setup demo
@@ -50,13 +50,13 @@ test-mutations:
 test-smp-debug:
 	@scripts/setup smp-debug
 	@scripts/build smp-debug
-	@scripts/build-modules smp-debug
-	@scripts/qemu ../smp-debug/suites
+	@scripts/qemu/build-modules smp-debug
+	@scripts/qemu/run ../slow/smp-debug
 
 rustdoc:
 	@scripts/setup demo
 	@scripts/build stock
-	@scripts/enter scripts/tests/rustdoc
+	@scripts/enter scripts/check/rustdoc
 
 setup:
 	@scripts/setup test

@@ -3,7 +3,7 @@
 //! Each allocation of memory that a step needs fails once: the first, then the second, up to the
 //! last. The step reports that, changes nothing, leaks nothing, and works at the next try.
 //!
-//! `scripts/guest/kunit` lets allocations fail that may sleep, too.
+//! `scripts/kunit/guest/kunit` lets allocations fail that may sleep, too.
 
 use super::{
     support::*,

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The tests and what must be built before each. A new scenario in
+# scripts/qemu/scenarios or a new linter in scripts/check is found by itself.
+
+scripts := $(dir $(lastword $(MAKEFILE_LIST)))..
+run := @setpriv --pdeathsig KILL -- $(scripts)/lib/run-test
+
+kunit := kunit-uml-debug kunit-uml
+guests := misuse-uml-debug might-alloc-uml-debug
+scenarios := $(notdir $(wildcard $(scripts)/qemu/scenarios/*))
+checks := $(notdir $(wildcard $(scripts)/check/*))
+
+builds := build-stock build-uml build-uml-debug
+
+.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing kunit-poison $(guests) \
+	soak $(scenarios) $(checks)
+
+# Longest first: two run at a time.
+list:
+	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison soak $(scenarios) $(checks)
+
+$(builds): build-%:
+	$(run) --build $@ $(scripts)/build $*
+
+build-consumer: build-stock
+	$(run) --build $@ $(scripts)/qemu/build-consumer
+
+$(kunit): kunit-%: build-%
+	$(run) $@ $(scripts)/kunit/run $*
+
+kunit-zeroing: build-uml
+	$(run) $@ $(scripts)/kunit/run uml init_on_alloc=1 init_on_free=1
+
+kunit-poison: build-uml
+	$(run) $@ $(scripts)/kunit/run uml poison=1
+
+soak: build-uml
+	$(run) $@ $(scripts)/soak 10
+
+$(scenarios): build-modules-stock
+	$(run) $@ $(scripts)/qemu/run $@
+
+build-modules-%: build-%
+	$(run) --build $@ $(scripts)/qemu/build-modules $*
+
+consumer: build-consumer
+
+$(guests): %-uml-debug: build-modules-uml-debug
+	$(run) $@ $(scripts)/kunit/uml uml-debug $* kunit.enable=0
+
+# The rest looks at the source, or at the objects of the stock build.
+rustdoc doctests no-panic: build-stock
+$(checks):
+	$(run) $@ $(scripts)/enter $(scripts)/check/$@
