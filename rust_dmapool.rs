@@ -65,6 +65,7 @@
 //! | `pool.rs`, `options.rs` | the public face |
 //! | `managed.rs` | the variant that devres destroys, and on which buses |
 //! | `module_ref.rs` | how long the module stays |
+//! | `context.rs` | what the caller may do |
 //! | `c_pool.rs`, `index.rs` | the interface for C, and how an address becomes a page |
 //! | `debugfs.rs`, `debugfs.c` | what pools there are, for people to read |
 //! | `helpers.c`, `exports.c` | what Rust cannot do by itself |
@@ -83,6 +84,8 @@ mod c_pool;
 mod common;
 #[path = "dmapool/contents.rs"]
 mod contents;
+#[path = "dmapool/context.rs"]
+mod context;
 #[path = "dmapool/current.rs"]
 mod current;
 #[path = "dmapool/debugfs.rs"]

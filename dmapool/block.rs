@@ -182,7 +182,7 @@ impl<'pool> Taken<'pool> {
 ///     Pool, //
 /// };
 ///
-/// fn outlive<'a>(pool: Pin<KBox<Pool<'a>>>) -> Result<Block<'a>> {
+/// fn outlive<'a>(pool: Pool<'a>) -> Result<Block<'a>> {
 ///     pool.alloc(GFP_KERNEL)
 /// }
 /// ```
@@ -336,7 +336,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     ///     RawBlock, //
     /// };
     ///
-    /// fn new_pool<'a>(dev: &'a Device<Bound>) -> impl PinInit<Pool<'a>, Error> + 'a {
+    /// fn new_pool(dev: &Device<Bound>) -> Result<Pool<'_>> {
     ///     let geometry = Geometry::new::<64, 64, 0>();
     ///
     ///     Pool::new_with(dev, c"commands", geometry, Options::new().tokens())
@@ -357,7 +357,10 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     ///     Ok(())
     /// }
     /// ```
-    pub fn into_raw(self) -> Result<RawBlock> {
+    pub fn into_raw(self) -> Result<RawBlock>
+    where
+        T: Send,
+    {
         let (page, index) = (self.taken.page, self.taken.place.index());
         let count = page.count_of(index).ok_or(EINVAL)?;
         let geometry = &page.leaf().ok_or(EINVAL)?.common().geometry;

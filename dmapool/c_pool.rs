@@ -6,6 +6,7 @@
 //! bears after `rust_`. A caller in C has no [`Block`](crate::Block), so frees are checked.
 
 use crate::{
+    context,
     geometry::Geometry,
     gfp,
     options::Options,
@@ -68,16 +69,21 @@ unsafe fn create(
     let geometry = Geometry::try_new(dev, size, align, boundary)?;
     let options = match node {
         bindings::NUMA_NO_NODE => Options::new(),
-        node => Options::new().node(NumaNode::new(node)?),
+        node => {
+            let node = NumaNode::new(node).inspect_err(|_| {
+                dev_err!(dev, "rust_dmapool: there is no NUMA node {node}\n");
+            })?;
+
+            Options::new().node(node)
+        }
     };
     // Whoever makes the pool may be gone when it is destroyed, by devres or by a callback that is
     // `rust_dma_pool_destroy()` itself.
-    let pool = CPool::new(dev, name, geometry, options)?
-        .with_index()?
-        .with_module()?;
-    let mut pool = KBox::new(pool, GFP_KERNEL)?;
+    let mut pool = CPool::new(dev, name, geometry, options)?;
 
-    // SAFETY: The pool never leaves its box.
+    pool.add_index()?;
+    pool.hold_module()?;
+    // SAFETY: The pool never leaves its box, and only dropping that frees it.
     unsafe { pool.list() };
     Ok(pool)
 }
@@ -178,6 +184,9 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_free(
 #[cold]
 #[inline(never)]
 fn report(pool: &RawPool<'_>, address: *mut c_void, dma: DmaAddress, reason: BadFree) {
+    if !context::may_report() {
+        return;
+    }
     dev_err!(
         pool.device(),
         "rust_dmapool: pool {}: cannot free {address:p}/{dma:#x}: {reason}\n",

@@ -6,8 +6,7 @@ use crate::{
     contents::Contents,
     current::Current,
     geometry::Geometry,
-    reserve::Reserve,
-    tokens::Salt, //
+    reserve::Reserve, //
 };
 use core::ptr::NonNull;
 
@@ -22,8 +21,8 @@ use core::ptr::NonNull;
 pub(crate) struct Common {
     pub(crate) geometry: Geometry,
     pub(crate) contents: Contents,
-    /// Where the counts of tokens begin, if the pool has tokens.
-    pub(crate) salt: Option<Salt>,
+    /// Whether blocks can go out as tokens.
+    pub(crate) tokens: bool,
     pub(crate) reserve: Reserve,
     pub(crate) current: NonNull<[Current]>,
 }

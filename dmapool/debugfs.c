@@ -3,6 +3,11 @@
 /*
  * The files of debugfs. Those of the kernel crate have no owner: a file that is
  * open when the module is unloaded would outlive its own operations.
+ *
+ * They are made by debugfs_create_file_unsafe(), because removing one of the
+ * others waits for whoever reads it, and so for user space, which may be the one
+ * who removes it. What these show they look up in a list, by the number of a pool
+ * or the address of a device: no pointer in them can become stale.
  */
 
 #include <linux/debugfs.h>
@@ -39,20 +44,20 @@ struct dentry *rust_dmapool_debugfs_device(const char *name, struct dentry *pare
 {
 	struct dentry *dir = debugfs_create_dir(name, parent);
 
-	debugfs_create_file("pools", 0444, dir, device, &pools_fops);
+	debugfs_create_file_unsafe("pools", 0444, dir, device, &pools_fops);
 	return dir;
 }
 
-struct dentry *rust_dmapool_debugfs_pool(const char *name, struct dentry *parent, void *pool)
+struct dentry *rust_dmapool_debugfs_pool(const char *name, struct dentry *parent, void *number)
 {
 	struct dentry *dir = debugfs_create_dir(name, parent);
 
-	debugfs_create_file("statistics", 0444, dir, pool, &statistics_fops);
-	debugfs_create_file("map", 0444, dir, pool, &map_fops);
+	debugfs_create_file_unsafe("statistics", 0444, dir, number, &statistics_fops);
+	debugfs_create_file_unsafe("map", 0444, dir, number, &map_fops);
 	return dir;
 }
 
-/* With all that is in it. Waits for those who read. */
+/* With all that is in it. */
 void rust_dmapool_debugfs_remove(struct dentry *dir)
 {
 	debugfs_remove(dir);

@@ -50,11 +50,12 @@ extern "C" {
 }
 
 /// A directory, which is removed when this is dropped, with all that is in it. That waits for those
-/// who read.
+/// who open a file, and not for those who read one.
 ///
 /// # Invariants
 ///
-/// What debugfs returned for a directory, which may be an error: debugfs takes these as well.
+/// What debugfs returned for a directory, which may be an error: debugfs takes these as well; or
+/// null.
 struct Dir(*mut c_void);
 
 // SAFETY: debugfs may be called by any thread.
@@ -62,23 +63,38 @@ unsafe impl Send for Dir {}
 // SAFETY: As above.
 unsafe impl Sync for Dir {}
 
-impl Drop for Dir {
-    fn drop(&mut self) {
-        // Readers take this lock, so who waits for them must not hold it. Lockdep tells.
+impl Dir {
+    /// Removes it now.
+    fn remove(&mut self) {
+        // Nobody who holds this lock should wait for others. Lockdep tells.
         #[cfg(CONFIG_PROVE_LOCKING)]
-        drop(DEVICES.lock());
+        drop(LISTS.lock());
         // SAFETY: By the type invariants.
         unsafe { rust_dmapool_debugfs_remove(self.0) };
+        // INVARIANT: debugfs takes null for nothing.
+        self.0 = null_mut();
     }
 }
 
-/// A pool, as long as it is registered.
+impl Drop for Dir {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            self.remove();
+        }
+    }
+}
+
+/// A pool in the list. Files know it by its number only.
 ///
 /// # Invariants
 ///
-/// The pool lives as long as its [`Registration`].
-#[derive(Clone, Copy, PartialEq)]
-struct Listed(NonNull<RawPool<'static>>);
+/// The pool lives as long as its [`Registration`], which takes it off the list.
+struct Listed {
+    pool: NonNull<RawPool<'static>>,
+    device: usize,
+    /// That of its directory.
+    name: CString,
+}
 
 // SAFETY: A pool may be used by any thread.
 unsafe impl Send for Listed {}
@@ -87,8 +103,8 @@ unsafe impl Sync for Listed {}
 
 impl Listed {
     fn pool(&self) -> &RawPool<'static> {
-        // SAFETY: By the type invariants. The list of pools is only read with its lock held.
-        unsafe { self.0.as_ref() }
+        // SAFETY: By the type invariants. The list is only read with its lock held.
+        unsafe { self.pool.as_ref() }
     }
 }
 
@@ -96,8 +112,10 @@ impl Listed {
 struct Entry {
     name: CString,
     dir: Dir,
-    /// By address, with the names of their directories.
-    pools: RBTree<usize, (Listed, CString)>,
+    /// How many pools it has.
+    pools: usize,
+    /// What to append to the next name that exists already.
+    suffix: u32,
 }
 
 impl Entry {
@@ -115,31 +133,60 @@ impl Entry {
         Self {
             name,
             dir,
-            pools: RBTree::new(),
+            pools: 0,
+            suffix: FIRST_SUFFIX,
         }
     }
+}
 
-    /// How to name the directory of one more pool.
-    fn new_pool_name(&self, name: &CStr) -> Result<CString> {
-        let taken = |name: &CStr| {
-            is_reserved(name) || self.pools.values().any(|(_, other)| equal(other, name))
-        };
+const FIRST_SUFFIX: u32 = 2;
 
-        unique(name, taken)
+/// What there is.
+struct Lists {
+    /// By address.
+    devices: RBTree<usize, Entry>,
+    /// By number.
+    pools: RBTree<usize, Listed>,
+    /// The number of the last pool. None is used twice, since a file may be held open for long.
+    last: usize,
+}
+
+impl Lists {
+    /// How to name the directory of one more pool of a device.
+    fn new_pool_name(&mut self, device: usize, name: &CStr) -> Result<CString> {
+        let (devices, pools) = (&mut self.devices, &self.pools);
+        let mut first = FIRST_SUFFIX;
+        let suffix = devices
+            .get_mut(&device)
+            .map_or(&mut first, |entry| &mut entry.suffix);
+
+        unique(name, suffix, |name| {
+            equal(name, c"pools")
+                || pools
+                    .values()
+                    .any(|other| other.device == device && equal(&other.name, name))
+        })
+    }
+
+    /// How to name the directory of one more device.
+    fn new_device_name(&self, name: &CStr) -> Result<CString> {
+        unique(name, &mut { FIRST_SUFFIX }, |name| {
+            self.devices.values().any(|entry| equal(&entry.name, name))
+        })
     }
 }
 
 global_lock! {
-    /// Held while a directory is made or removed. Readers do not take it, so removing a file may
-    /// wait for them.
+    /// Held while a directory is made or removed. Readers do not take it.
     // SAFETY: Initialized in `init`, before any other use.
     unsafe(uninit) static CHANGES: Mutex<Option<Dir>> = None;
 }
 
 global_lock! {
-    /// The devices that have pools, by address, once there is a module.
+    /// The pools that there are, once there is a module. Held for as long as it takes to print one
+    /// of them into memory; nobody waits for user space with it.
     // SAFETY: As above.
-    unsafe(uninit) static DEVICES: Mutex<Option<RBTree<usize, Entry>>> = None;
+    unsafe(uninit) static LISTS: Mutex<Option<Lists>> = None;
 }
 
 /// Makes the directory of the module.
@@ -151,9 +198,13 @@ pub(crate) unsafe fn init() {
     // SAFETY: By the requirements of this function.
     unsafe {
         CHANGES.init();
-        DEVICES.init();
+        LISTS.init();
     }
-    *DEVICES.lock() = Some(RBTree::new());
+    *LISTS.lock() = Some(Lists {
+        devices: RBTree::new(),
+        pools: RBTree::new(),
+        last: 0,
+    });
     // SAFETY: No parent means the root of debugfs.
     // INVARIANT: It is what debugfs returned.
     let dir = Dir(unsafe { rust_dmapool_debugfs_dir(c"rust_dmapool".as_char_ptr(), null_mut()) });
@@ -205,27 +256,19 @@ fn equal(a: &CStr, b: &CStr) -> bool {
     a.to_bytes_with_nul() == b.to_bytes_with_nul()
 }
 
-/// Whether the directory of a device has a file of this name.
-fn is_reserved(name: &CStr) -> bool {
-    equal(name, c"pools")
-}
-
-/// `name`, as a directory that `taken` says does not exist yet.
-fn unique(name: &CStr, taken: impl Fn(&CStr) -> bool) -> Result<CString> {
+/// `name`, as a directory that `taken` says does not exist yet: with `suffix`, or a later one, if
+/// need be.
+fn unique(name: &CStr, suffix: &mut u32, taken: impl Fn(&CStr) -> bool) -> Result<CString> {
     let name = DirName(name);
-    let mut number = 1u32;
+    let mut unique = CString::try_from_fmt(fmt!("{name}"))?;
 
-    loop {
-        let unique = match number {
-            1 => CString::try_from_fmt(fmt!("{name}"))?,
-            _ => CString::try_from_fmt(fmt!("{name}-{number}"))?,
-        };
+    while taken(&unique) {
+        let number = *suffix;
 
-        if !taken(&unique) {
-            return Ok(unique);
-        }
-        number = number.checked_add(1).ok_or(EOVERFLOW)?;
+        unique = CString::try_from_fmt(fmt!("{name}-{number}"))?;
+        *suffix = number.checked_add(1).ok_or(EOVERFLOW)?;
     }
+    Ok(unique)
 }
 
 /// A file that is being read, to be written to.
@@ -246,14 +289,15 @@ impl fmt::Write for Reader<'_> {
 /// `file` must be the file, for as long as this runs.
 unsafe fn read(
     file: *mut bindings::seq_file,
-    show: impl FnOnce(&mut Reader<'_>) -> fmt::Result,
+    show: impl FnOnce(&mut Reader<'_>) -> Result<fmt::Result>,
 ) -> c_int {
     // SAFETY: By the requirements of this function.
     let mut reader = Reader(unsafe { SeqFile::from_raw(file) });
 
     match show(&mut reader) {
-        Ok(()) => 0,
-        Err(_) => EINVAL.to_errno(),
+        Ok(Ok(())) => 0,
+        Ok(Err(_)) => EINVAL.to_errno(),
+        Err(err) => err.to_errno(),
     }
 }
 
@@ -268,47 +312,66 @@ unsafe extern "C" fn rust_dmapool_show_pools(
     device: *mut c_void,
 ) -> c_int {
     // SAFETY: By the requirements of this function.
-    unsafe { read(file, |f| show_pools(f, device.addr())) }
+    unsafe { read(file, |f| Ok(show_pools(f, device.addr()))) }
 }
 
-/// Shows the file `statistics` of a pool.
+/// Shows the file `statistics` of the pool with this number.
 ///
 /// # Safety
 ///
-/// To be called by debugfs only, for a file that [`Registration::new`] made.
+/// To be called by debugfs only.
 #[no_mangle]
 unsafe extern "C" fn rust_dmapool_show_statistics(
     file: *mut bindings::seq_file,
-    pool: *mut c_void,
+    number: *mut c_void,
 ) -> c_int {
-    // SAFETY: By the requirements of this function. The pool lives: before it ends the file is
-    // removed, which waits for this.
-    unsafe { read(file, |f| show_statistics(f, &*pool.cast::<RawPool<'_>>())) }
+    // SAFETY: By the requirements of this function.
+    unsafe { read(file, |f| show_pool(f, number.addr(), show_statistics)) }
 }
 
-/// Shows the file `map` of a pool.
+/// Shows the file `map` of the pool with this number.
 ///
 /// # Safety
 ///
-/// As [`rust_dmapool_show_statistics`].
+/// To be called by debugfs only.
 #[no_mangle]
 unsafe extern "C" fn rust_dmapool_show_map(
     file: *mut bindings::seq_file,
-    pool: *mut c_void,
+    number: *mut c_void,
 ) -> c_int {
-    // SAFETY: As for `rust_dmapool_show_statistics`.
-    unsafe { read(file, |f| show_map(f, &*pool.cast::<RawPool<'_>>())) }
+    // SAFETY: By the requirements of this function.
+    unsafe { read(file, |f| show_pool(f, number.addr(), show_map)) }
+}
+
+/// Shows something of a pool.
+///
+/// # Errors
+///
+/// [`ENODEV`] if it is gone.
+fn show_pool(
+    f: &mut Reader<'_>,
+    number: usize,
+    show: fn(&mut Reader<'_>, &RawPool<'_>) -> fmt::Result,
+) -> Result<fmt::Result> {
+    let lists = LISTS.lock();
+    let lists = lists.as_ref().ok_or(ENODEV)?;
+    let listed = lists.pools.get(&number).ok_or(ENODEV)?;
+
+    Ok(show(f, listed.pool()))
 }
 
 fn show_pools(f: &mut Reader<'_>, device: usize) -> fmt::Result {
-    let devices = DEVICES.lock();
+    let lists = LISTS.lock();
 
     f.write_str("poolinfo - 0.1\n")?;
-    let Some(entry) = devices.as_ref().and_then(|devices| devices.get(&device)) else {
+    let Some(lists) = lists.as_ref() else {
         return Ok(());
     };
 
-    for (listed, _) in entry.pools.values() {
+    for listed in lists.pools.values() {
+        if listed.device != device {
+            continue;
+        }
         let pool = listed.pool();
         let now = pool.statistics();
 
@@ -361,12 +424,11 @@ fn show_map(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// A pool's directory, as long as this lives.
+/// A pool's place in the list, and its directory, as long as this lives.
 pub(crate) struct Registration {
-    listed: Listed,
+    number: usize,
     device: usize,
-    /// `None` once it is removed.
-    dir: Option<Dir>,
+    dir: Dir,
 }
 
 impl Registration {
@@ -378,37 +440,29 @@ impl Registration {
     ///
     /// # Safety
     ///
-    /// `pool` must live, and not move, for as long as the result.
+    /// `pool` must live, and not move, until the result is dropped.
     pub(crate) unsafe fn new(pool: &RawPool<'_>) -> Result<Self> {
         let changes = CHANGES.lock();
         let root = changes.as_ref().ok_or(ENOENT)?;
         let device = ptr::from_ref(pool.device()).addr();
-        // INVARIANT: By the requirements of this function.
-        let listed = Listed(NonNull::from(pool).cast());
 
-        let (parent, name, new) = {
-            let devices = DEVICES.lock();
-            let devices = devices.as_ref().ok_or(ENOENT)?;
+        let (number, parent, name, new) = {
+            let mut lists = LISTS.lock();
+            let lists = lists.as_mut().ok_or(ENOENT)?;
+            let name = lists.new_pool_name(device, pool.name())?;
 
-            match devices.get(&device) {
-                Some(entry) => (entry.dir.0, entry.new_pool_name(pool.name())?, None),
+            lists.last = lists.last.wrapping_add(1);
+            match lists.devices.get(&device) {
+                Some(entry) => (lists.last, entry.dir.0, name, None),
                 None => {
-                    let taken =
-                        |name: &CStr| devices.values().any(|entry| equal(&entry.name, name));
-                    // SAFETY: The device has a name as long as it has pools.
-                    let device_name =
-                        unsafe { string(bindings::dev_name(ptr::from_ref(pool.device()).cast())) };
+                    let new = lists.new_device_name(device_name(pool))?;
 
-                    (
-                        null_mut(),
-                        unique(pool.name(), is_reserved)?,
-                        Some(unique(device_name, taken)?),
-                    )
+                    (lists.last, null_mut(), name, Some(new))
                 }
             }
         };
         // Made without the lock, because it is removed again if anything fails from here on, and
-        // removing waits for readers, who take the lock.
+        // removing waits for who opens a file.
         let added = new.map(|device_name| Entry::new(root, device, device_name));
         let parent = added.as_ref().map_or(parent, |entry| entry.dir.0);
 
@@ -419,53 +473,76 @@ impl Registration {
         };
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
 
-        // SAFETY: The parent stays: only who holds `CHANGES` removes it. The pool lives longer than
-        // the directory.
+        // SAFETY: The parent stays: only who holds `CHANGES` removes it. The file only uses the
+        // number.
         // INVARIANT: It is what debugfs returned.
         let dir = Dir(unsafe {
-            rust_dmapool_debugfs_pool(name.as_char_ptr(), parent, listed.0.as_ptr().cast())
+            rust_dmapool_debugfs_pool(
+                name.as_char_ptr(),
+                parent,
+                ptr::without_provenance_mut(number),
+            )
         });
-        let mut devices = DEVICES.lock();
-        if let Some(devices) = devices.as_mut() {
+        let mut lists = LISTS.lock();
+        if let Some(lists) = lists.as_mut() {
             if let Some(entry) = added {
-                devices.insert(entry);
+                lists.devices.insert(entry);
             }
-            if let Some(entry) = devices.get_mut(&device) {
-                let pool = node.into_node(listed.0.addr().get(), (listed, name));
-                entry.pools.insert(pool);
+            if let Some(entry) = lists.devices.get_mut(&device) {
+                entry.pools = entry.pools.wrapping_add(1);
+                // INVARIANT: By the requirements of this function.
+                let listed = Listed {
+                    pool: NonNull::from(pool).cast(),
+                    device,
+                    name,
+                };
+                lists.pools.insert(node.into_node(number, listed));
             }
         }
         Ok(Self {
-            listed,
+            number,
             device,
-            dir: Some(dir),
+            dir,
         })
+    }
+
+    /// Takes the pool off the list, and the device with it if it has no other. Returns the device.
+    fn unlist(&self) -> Option<Entry> {
+        let mut lists = LISTS.lock();
+        let lists = lists.as_mut()?;
+        let _removed = lists.pools.remove(&self.number);
+        let entry = lists.devices.get_mut(&self.device)?;
+
+        entry.pools = entry.pools.wrapping_sub(1);
+        if entry.pools != 0 {
+            return None;
+        }
+        lists.devices.remove(&self.device)
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let _changes = CHANGES.lock();
+        // From now on no reader finds the pool. Its directory goes before that of the device, which
+        // would take it along.
+        let device = self.unlist();
 
-        // Before the device's directory, which would take it along.
-        self.dir = None;
-        // Readers of a device's file hold the lock of the list, and removing the file waits for
-        // them: so that has to wait until the lock is released.
-        let _removed = self.unlist();
+        self.dir.remove();
+        drop(device);
     }
 }
 
-impl Registration {
-    /// Takes the pool off the list, and the device with it if it has no other. Returns the device.
-    fn unlist(&self) -> Option<Entry> {
-        let mut devices = DEVICES.lock();
-        let devices = devices.as_mut()?;
-        let entry = devices.get_mut(&self.device)?;
+/// What a pool's device is called, if it is called anything.
+fn device_name<'a>(pool: &'a RawPool<'_>) -> &'a CStr {
+    // SAFETY: The device has a name, if it has one, as long as it has pools.
+    unsafe {
+        let name = bindings::dev_name(ptr::from_ref(pool.device()).cast());
 
-        entry.pools.remove(&self.listed.0.addr().get());
-        if !entry.pools.is_empty() {
-            return None;
+        if name.is_null() {
+            c"unnamed"
+        } else {
+            string(name)
         }
-        devices.remove(&self.device)
     }
 }

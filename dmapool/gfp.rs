@@ -16,6 +16,8 @@ use kernel::{
 static_assert!(size_of::<Flags>() == size_of::<gfp_t>());
 
 const DIRECT_RECLAIM: gfp_t = 1 << bindings::___GFP_DIRECT_RECLAIM_BIT;
+const COMP: gfp_t = 1 << bindings::___GFP_COMP_BIT;
+const NOWARN: gfp_t = 1 << bindings::___GFP_NOWARN_BIT;
 
 /// What is said of the contents or the place of memory, rather than how to get it.
 const OF_THE_MEMORY: gfp_t = 1 << bindings::___GFP_ZERO_BIT
@@ -24,14 +26,14 @@ const OF_THE_MEMORY: gfp_t = 1 << bindings::___GFP_ZERO_BIT
     | 1 << bindings::___GFP_HIGHMEM_BIT
     | 1 << bindings::___GFP_MOVABLE_BIT
     | 1 << bindings::___GFP_RECLAIMABLE_BIT
-    | 1 << bindings::___GFP_COMP_BIT;
+    | COMP;
 
 /// What makes the page allocator try hard.
 const PERSISTENT: gfp_t =
     1 << bindings::___GFP_RETRY_MAYFAIL_BIT | 1 << bindings::___GFP_NOFAIL_BIT;
 
 /// What keeps it from trying hard, and from saying so.
-const MODEST: gfp_t = 1 << bindings::___GFP_NORETRY_BIT | 1 << bindings::___GFP_NOWARN_BIT;
+const MODEST: gfp_t = 1 << bindings::___GFP_NORETRY_BIT | NOWARN;
 
 #[cfg(any(CONFIG_DEBUG_ATOMIC_SLEEP, CONFIG_LOCKDEP))]
 extern "C" {
@@ -79,6 +81,23 @@ pub(crate) fn might_alloc(_flags: Flags) {}
 /// xarray nodes is, cannot have it.
 pub(crate) fn for_records(flags: Flags) -> Flags {
     from_raw(to_raw(flags) & !OF_THE_MEMORY)
+}
+
+/// `flags` as they are for DMA memory in pieces of `size` bytes.
+///
+/// `dma_alloc_coherent()` warns of `__GFP_COMP`, and the page allocator of sizes that it never has;
+/// some devices get these from elsewhere.
+pub(crate) fn for_dma(flags: Flags, size: usize) -> Flags {
+    /// What the page allocator can have at most, with 4 KiB pages.
+    const LARGE: usize = 4 << 20;
+    let silent = if size > LARGE { NOWARN } else { 0 };
+
+    from_raw(to_raw(flags) & !COMP | silent)
+}
+
+/// `flags` as they are for memory for which nobody is to be killed.
+pub(crate) fn without_oom(flags: Flags) -> Flags {
+    from_raw(to_raw(flags) | 1 << bindings::___GFP_RETRY_MAYFAIL_BIT)
 }
 
 /// `flags` as they are for memory that it would be nice to have: without retries and warnings.

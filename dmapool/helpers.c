@@ -6,8 +6,9 @@
 
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/nodemask.h>
 #include <linux/preempt.h>
-#include <linux/random.h>
+#include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/xarray.h>
@@ -24,14 +25,28 @@ bool rust_dmapool_want_init_on_free(void)
 	return want_init_on_free();
 }
 
+bool rust_dmapool_may_sleep(void)
+{
+	return !in_interrupt() && !irqs_disabled() &&
+	       (!IS_ENABLED(CONFIG_PREEMPT_COUNT) || preemptible());
+}
+
+bool rust_dmapool_node_online(int node)
+{
+	return node == NUMA_NO_NODE || (node >= 0 && node < MAX_NUMNODES && node_online(node));
+}
+
+/* For what a device, or a driver in C, may cause as often as it likes. */
+bool rust_dmapool_may_report(void)
+{
+	static DEFINE_RATELIMIT_STATE(reports, 5 * HZ, 100);
+
+	return __ratelimit(&reports);
+}
+
 void rust_dmapool_might_alloc(gfp_t gfp)
 {
 	might_alloc(gfp);
-}
-
-u32 rust_dmapool_random(void)
-{
-	return get_random_u32();
 }
 
 /*

@@ -7,6 +7,7 @@
 //! all of `'bound`.
 
 use crate::{
+    context,
     geometry::Geometry,
     options::Options,
     payload::Payload,
@@ -176,8 +177,8 @@ data_before_devres! {
 ///
 /// # Invariants
 ///
-/// `raw` is a pool in a [`KBox`] that a devres action of its device owns. `T` fits its blocks. The
-/// action has not run, and will not before `'bound` ends unless through this value.
+/// `pool` is in a [`KBox`] that a devres action of its device owns. The action has not run, and
+/// will not before `'bound` ends unless through this value.
 ///
 /// # Examples
 ///
@@ -248,8 +249,8 @@ data_before_devres! {
 /// }
 /// ```
 pub struct Managed<'bound, T: Payload + ?Sized = [u8]> {
-    pub(crate) raw: NonNull<RawPool<'bound>>,
-    payload: PhantomData<&'bound Pool<'bound, T>>,
+    pub(crate) pool: NonNull<Pool<'bound, T>>,
+    lent: PhantomData<&'bound Pool<'bound, T>>,
 }
 
 // SAFETY: A handle is a reference to a pool, which is `Sync`, and destroys it as its only user.
@@ -265,28 +266,26 @@ unsafe impl<T: Payload + ?Sized> Sync for Managed<'_, T> {}
 ///
 /// # Safety
 ///
-/// `raw` must be a [`RawPool`] in a [`KBox`]. Unless its device has driver data, it must not be
-/// used any more.
-unsafe extern "C" fn destroy(raw: *mut c_void) {
-    let Some(raw) = NonNull::new(raw.cast::<RawPool<'_>>()) else {
-        return;
-    };
+/// `pool` must be a [`Pool`] in a [`KBox`], of whatever payload, which makes no difference to it.
+/// Unless its device has driver data, it must not be used any more.
+unsafe extern "C" fn destroy(pool: *mut c_void) {
+    let pool = pool.cast::<Pool<'_>>();
     // The pool refers to its device once more. That is as valid as ever: devres runs its actions
     // while the device is still there, and before its driver can be bound anew.
     // SAFETY: By the requirements of this function this is a pool.
-    let pool = unsafe { raw.as_ref() };
-    let dev = pool.device();
+    let (raw, dev) = unsafe { ((*pool).as_raw(), (*pool).device()) };
 
     // SAFETY: `dev` is a device.
     if unsafe { bindings::dev_get_drvdata(as_raw(dev)) }.is_null() {
         // SAFETY: By the requirements of this function nobody uses the pool.
-        drop(unsafe { KBox::from_raw(raw.as_ptr()) });
+        drop(unsafe { KBox::from_raw(pool) });
         return;
     }
     dev_err!(
         dev,
         "rust_dmapool: pool {}: kept, because the driver's data outlives its devres\n",
-        pool.name()
+        // SAFETY: As above.
+        unsafe { (*pool).name() }
     );
     // SAFETY: Users have shared references only.
     unsafe { RawPool::retire(raw) };
@@ -353,28 +352,29 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry,
         options: Options,
     ) -> Result<Managed<'bound, T>> {
-        let raw = Self::raw(dev, name, geometry, options)?.with_module()?;
-        let mut raw = KBox::new(raw, GFP_KERNEL)?;
+        let mut raw = Self::make(dev, name, geometry, options)?;
 
-        // SAFETY: The pool never leaves its box, and `destroy` ends what it does by itself.
+        raw.hold_module()?;
+        // SAFETY: The pool never leaves its box, which is freed by dropping it, and `destroy` ends
+        // what it does by itself.
         unsafe {
             raw.list();
             raw.refill_by_work()?;
         }
-        let raw = KBox::into_raw(raw);
+        let pool = KBox::into_raw(KBox::new(Self::from_box(raw)?, GFP_KERNEL)?);
 
         // SAFETY: `dev` is bound.
-        let added = unsafe { bindings::devm_add_action(as_raw(dev), Some(destroy), raw.cast()) };
+        let added = unsafe { bindings::devm_add_action(as_raw(dev), Some(destroy), pool.cast()) };
         to_result(added).inspect_err(|_| {
             // SAFETY: It comes from `into_raw`, and devres does not have it.
-            drop(unsafe { KBox::from_raw(raw) });
+            drop(unsafe { KBox::from_raw(pool) });
         })?;
 
         // INVARIANT: devres has the pool now. By the requirements of this function it destroys the
-        // pool only after the last use of `'bound`. `Pool::raw` checked that `T` fits.
+        // pool only after the last use of `'bound`.
         Ok(Managed {
-            raw: NonNull::new(raw).ok_or(ENOMEM)?,
-            payload: PhantomData,
+            pool: NonNull::new(pool).ok_or(ENOMEM)?,
+            lent: PhantomData,
         })
     }
 }
@@ -462,13 +462,14 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     /// ```
     pub fn lend(self) -> &'bound Pool<'bound, T> {
         // SAFETY: By the type invariants the pool lives until `'bound` ends, unless it is
-        // destroyed through `self`, which is gone. `Pool` is a transparent wrapper.
-        unsafe { self.raw.cast::<Pool<'bound, T>>().as_ref() }
+        // destroyed through `self`, which is gone.
+        unsafe { self.pool.as_ref() }
     }
 
     /// Destroys the pool now, rather than when the driver detaches.
     ///
-    /// Process context; may sleep. Nothing can borrow from the pool any more. Blocks that were
+    /// Process context; may sleep. Elsewhere it does nothing, and the pool stays until the driver
+    /// detaches. Nothing can borrow from the pool any more. Blocks that were
     /// forgotten are reported, and their pages kept, as when dropping a [`Pool`].
     ///
     /// Corresponds to C's `dmam_pool_destroy()`.
@@ -497,12 +498,16 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     /// }
     /// ```
     pub fn destroy(self) {
+        // Where it cannot be destroyed, devres does it later.
+        if !context::may_sleep() {
+            return;
+        }
         // SAFETY: The device is there as long as the pool.
         let removed = to_result(unsafe {
             bindings::devm_remove_action_nowarn(
                 as_raw(self.device()),
                 Some(destroy),
-                self.raw.as_ptr().cast(),
+                self.pool.as_ptr().cast(),
             )
         });
 
@@ -510,7 +515,7 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
         if removed.is_ok() {
             // SAFETY: By the type invariants the pool is in a box, and nobody else has it now: not
             // devres, and nobody who borrows, because `self` was passed by value.
-            drop(unsafe { KBox::from_raw(self.raw.as_ptr()) });
+            drop(unsafe { KBox::from_raw(self.pool.as_ptr()) });
         }
     }
 }
@@ -519,8 +524,7 @@ impl<'bound, T: Payload + ?Sized> Deref for Managed<'bound, T> {
     type Target = Pool<'bound, T>;
 
     fn deref(&self) -> &Pool<'bound, T> {
-        // SAFETY: By the type invariants the pool lives at least as long as `self`. `Pool` is a
-        // transparent wrapper.
-        unsafe { self.raw.cast::<Pool<'bound, T>>().as_ref() }
+        // SAFETY: By the type invariants the pool lives at least as long as `self`.
+        unsafe { self.pool.as_ref() }
     }
 }

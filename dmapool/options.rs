@@ -2,7 +2,19 @@
 
 //! What a pool can be given beyond its geometry.
 
-use kernel::alloc::NumaNode;
+use kernel::{
+    alloc::NumaNode,
+    device::Device,
+    prelude::*, //
+};
+
+// `dmapool/helpers.c`
+extern "C" {
+    fn rust_dmapool_node_online(node: c_int) -> bool;
+}
+
+// `NumaNode` is a number and nothing else, but does not say so.
+static_assert!(size_of::<NumaNode>() == size_of::<c_int>());
 
 /// What a pool can be given beyond its geometry; for [`Pool::new_with`](crate::Pool::new_with) and
 /// [`Pool::new_managed_with`](crate::Pool::new_managed_with).
@@ -24,6 +36,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// The most blocks that a reserve can have. Who frees one may look at 64 words for it.
+    pub const MOST_RESERVED: usize = 4096;
+
     /// A pool on any NUMA node, without tokens and without a reserve.
     ///
     /// # Examples
@@ -74,7 +89,7 @@ impl Options {
     }
 
     /// Keeps `min_nr` blocks back for allocations that may not wait, such as those with
-    /// `GFP_ATOMIC`.
+    /// [`GFP_ATOMIC`].
     ///
     /// The name is that of C's `mempool_create()`, and as there
     ///
@@ -89,6 +104,9 @@ impl Options {
     /// - what was taken is replaced from process context: by whoever grows the pool and may wait,
     ///   and for a managed pool by a work item, at once.
     ///
+    /// `min_nr` is at most [`Options::MOST_RESERVED`]; making the pool fails with [`EINVAL`] if it
+    /// is more.
+    ///
     /// So the next `min_nr` allocations that may not wait succeed, whatever the state of the
     /// system's memory, if the reserve was full; and as many as were freed since if it was not.
     /// What it holds is in [`Statistics::reserved`](crate::Statistics::reserved).
@@ -100,6 +118,28 @@ impl Options {
     pub const fn min_nr(mut self, min_nr: usize) -> Self {
         self.min_nr = min_nr;
         self
+    }
+
+    /// Whether a pool for `dev` can have these. Says why not.
+    pub(crate) fn check(&self, dev: &Device) -> Result {
+        // SAFETY: Of the same size, and without padding or invalid values.
+        let node = unsafe { core::mem::transmute::<NumaNode, c_int>(self.node) };
+
+        // SAFETY: The function has no requirements.
+        if !unsafe { rust_dmapool_node_online(node) } {
+            dev_err!(dev, "rust_dmapool: there is no NUMA node {node}\n");
+            return Err(EINVAL);
+        }
+        if self.min_nr > Self::MOST_RESERVED {
+            dev_err!(
+                dev,
+                "rust_dmapool: a reserve of {} blocks is more than {}\n",
+                self.min_nr,
+                Self::MOST_RESERVED
+            );
+            return Err(EINVAL);
+        }
+        Ok(())
     }
 }
 

@@ -43,8 +43,10 @@ use kernel::{
     },
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     }, //
 };
 
@@ -58,11 +60,17 @@ use kernel::{
 ///   [`TOKENS`] set, as many initialized [`Count`]s as a page has blocks at most.
 /// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
 ///   is `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
-///   bits. The bit's number is below `blocks`, and `memory` holds that many blocks.
+///   bits, and to `blocks` for the one that fills the page.
+/// - For a thread that has taken a bit, the bit's number is below `blocks`, and `memory` holds that
+///   many blocks.
+/// - If frees are checked, then for a thread that sees more `blocks` than its number a clear bit is
+///   that of a block that somebody has taken.
 /// - If `blocks` is 0 in all threads' eyes, `memory` belongs to the thread that the page was given
-///   to as vacant.
+///   to as vacant; but once it is in the pool's [`Index`] nobody writes to it.
 /// - There is a word number `hint`.
 /// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
+///
+/// [`Index`]: crate::index::Index
 #[repr(C)]
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
@@ -129,9 +137,10 @@ impl Record {
     fn layout(common: &Common) -> Result<(Layout, usize)> {
         // More than one page is only joined if one word is enough for all their blocks.
         let words = common.geometry.blocks_per_page().div_ceil(WORD_BITS);
-        let counts = match common.salt {
-            Some(_) => common.geometry.most_blocks(),
-            None => 0,
+        let counts = if common.tokens {
+            common.geometry.most_blocks()
+        } else {
+            0
         };
         // CAST: `usize` has at least 32 bits on every architecture that runs Rust.
         let bitmap = Layout::array::<Word>(words as usize).map_err(|_| EOVERFLOW)?;
@@ -163,21 +172,17 @@ impl<'pool> Page<'pool> {
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number: slow_free | common.salt.map_or(0, |_| TOKENS),
+                number: slow_free | if common.tokens { TOKENS } else { 0 },
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
             })
         };
-        if let Some(salt) = common.salt {
-            for index in 0..common.geometry.most_blocks() as usize {
-                // SAFETY: By `Record::layout` the allocation has room for that many.
-                unsafe {
-                    record
-                        .byte_add(counts)
-                        .cast::<Count>()
-                        .add(index)
-                        .write(Count::new(salt))
-                };
+        if common.tokens {
+            // SAFETY: By `Record::layout` the allocation has room for that many.
+            unsafe {
+                let counts = record.byte_add(counts).cast::<Count>();
+
+                Count::init(counts, common.geometry.most_blocks() as usize);
             }
         }
         // INVARIANT: The record, its bitmap and its counts have just been written.
@@ -233,6 +238,8 @@ impl<'pool> Page<'pool> {
     }
 
     /// How many blocks the page has; 0 if it has no memory.
+    ///
+    /// Relaxed: certain for who has taken a bit, and a guess for others.
     #[inline]
     pub(crate) fn blocks(self) -> u32 {
         // CAST: By the invariants of `Geometry` not negative.
@@ -411,9 +418,14 @@ impl<'pool> Page<'pool> {
     ///
     /// # Safety
     ///
-    /// If the block is taken, the caller must have taken it, and must not use it after this.
+    /// - Frees of the pool must be checked.
+    /// - If the block is taken, the caller must have taken it, and must not use it after this.
     #[inline]
     pub(crate) unsafe fn try_give(self, index: u32) -> Option<bool> {
+        // Relaxed: whether there is an exchange depends on this, so it comes after, as with C's
+        // `READ_ONCE()`. By the release of the number in `fill` it then exchanges a word that was
+        // filled, in which a clear bit is that of a taken block. Who has the block finds it here:
+        // they saw the number when they took it, or found the page current, which it became later.
         if index >= self.blocks() {
             return None;
         }
@@ -442,38 +454,70 @@ impl<'pool> Page<'pool> {
                 .is_some_and(|word| !word.contains(index % WORD_BITS))
     }
 
-    /// The memory of a page that has no blocks.
+    /// The memory of a page that has no blocks, which is had from `get` if there is none.
     ///
     /// # Safety
     ///
     /// The caller must have been given the page as vacant.
-    #[allow(clippy::mut_from_ref)] // The caller has it alone.
-    pub(crate) unsafe fn memory_of_vacant(self) -> &'pool mut Option<Coherent<[u8]>> {
-        // SAFETY: No bit is set nor taken, so by the invariants of `Record` nobody else accesses
-        // `memory`.
-        unsafe { &mut *self.record().memory.get() }
+    pub(crate) unsafe fn memory_of_vacant(
+        self,
+        get: impl FnOnce() -> Result<Coherent<[u8]>>,
+    ) -> Result<&'pool Coherent<[u8]>> {
+        let memory = self.record().memory.get();
+
+        // SAFETY: The page has no blocks, so by the invariants of `Record` nobody else writes to
+        // `memory`. While it is `None` it is in no index, so nobody else reads it either.
+        unsafe {
+            if (*memory).is_none() {
+                memory.write(Some(get()?));
+            }
+            Ok((*memory).as_ref().unwrap_unchecked())
+        }
     }
 
     /// Makes blocks of the memory of a page that has none, all free but the first `taken`, at most
     /// 64, which the caller has then taken.
+    ///
+    /// If frees are not `checked`, the number of blocks comes before the words. A page that was
+    /// emptied can still be some CPU's current one, and that CPU takes a bit as soon as there is
+    /// one, without asking for the number; so the words must release that.
+    ///
+    /// If they are, it comes after the words, or a free of a block that is not there yet would find
+    /// its bit clear, as if the block were taken. No page is emptied then, so this one has never
+    /// had blocks and is no CPU's current one: nobody takes a bit who has not seen the number.
     ///
     /// # Safety
     ///
     /// - The caller must have been given the page as vacant.
     /// - It must have memory, of `1 << order` pages of the pool's geometry, for which `order` is
     ///   not too large.
-    pub(crate) unsafe fn fill(self, geometry: &Geometry, order: u32, taken: u32) {
-        // Relaxed: who reads 0 finds no word to look at, which is harmless, and who looks at one
-        // does so by its own order.
+    /// - If frees are checked, it must not have had blocks before.
+    pub(crate) unsafe fn fill(self, geometry: &Geometry, order: u32, taken: u32, checked: bool) {
         let blocks = geometry.blocks_per_page().wrapping_shl(order);
-        // CAST: By the invariants of `Geometry` it fits.
-        self.record().blocks.store(blocks as i16, Relaxed);
+        let number = &self.record().blocks;
 
-        let mut taken = lowest(taken);
-        for (word, bits) in self.words_when_free(blocks) {
+        if !checked {
+            // Relaxed: who has taken a bit sees it by that. Who reads 0 finds no word to look at,
+            // which is harmless, and who looks at one does so by its own order.
+            // CAST: By the invariants of `Geometry` it fits.
+            number.store(blocks as i16, Relaxed);
+        }
+
+        let (mut left, mut taken) = (blocks, lowest(taken));
+        for index in 0..blocks.div_ceil(WORD_BITS) {
             // INVARIANT: There is memory. `Word::fill` releases it to whoever takes a bit.
-            word.fill(bits & !taken);
+            // SAFETY: A page with so many blocks has such a word.
+            unsafe { self.word(index) }.fill(lowest(left) & !taken);
+            left = left.saturating_sub(WORD_BITS);
             taken = 0;
+        }
+
+        if checked {
+            // INVARIANT: Clear bits are those of the caller's blocks.
+            // Release: pairs with `try_give` and `fill_if_taken`. Who sees the number, sees the
+            // words as they are now or later.
+            // CAST: As above.
+            number.store(blocks as i16, Release);
         }
     }
 
@@ -534,6 +578,26 @@ impl<'pool> Page<'pool> {
         if let Some(value) = value {
             // INVARIANT: By the requirements of this function.
             Taken { page: self, place }.fill_with(value);
+        }
+    }
+
+    /// The same, if there is such a block and it is taken.
+    ///
+    /// # Safety
+    ///
+    /// - Frees of the pool must be checked.
+    /// - If the block is taken, the caller must have taken it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn fill_if_taken(self, place: Place) {
+        // Acquire: pairs with the release of the number in `fill`. The word is looked at as it was
+        // filled or later.
+        // CAST: As in `blocks`.
+        let blocks = self.record().blocks.load(Acquire) as u32;
+
+        if place.index() < blocks && self.is_taken(place.index()) {
+            // SAFETY: The block is taken, by the caller.
+            unsafe { self.fill_freed(place) };
         }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::{
     block::Block,
+    context,
     geometry::Geometry,
     options::Options,
     payload::Payload,
@@ -14,14 +15,16 @@ use crate::{
     tokens::RawBlock, //
 };
 use core::{
-    marker::{
-        PhantomData,
-        PhantomPinned, //
-    },
-    mem, //
+    marker::PhantomData,
+    mem,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     alloc::Flags,
+    bindings,
     device::{
         Bound,
         Device, //
@@ -38,8 +41,12 @@ use kernel::{
 /// - `'bound`: how long the device is bound to its driver. The pool cannot outlive it.
 /// - `T`: what a block holds, a [`Payload`]; plain bytes if not given.
 ///
-/// All methods take `&self` and may be called by any number of threads and interrupt handlers at
-/// once. There is no lock.
+/// All methods take `&self` and may be called by any number of threads at once, and most of them by
+/// interrupt handlers as well. There is no lock.
+///
+/// Making and dropping a pool may sleep, and should not happen while memory is reclaimed. A pool
+/// that is dropped in an interrupt handler, or with interrupts or preemption disabled, stays with
+/// all its memory, and the log says so.
 ///
 /// Corresponds to C's `struct dma_pool`. For a pool that the device's driver core destroys, see
 /// [`Pool::new_managed`].
@@ -61,7 +68,7 @@ use kernel::{
 ///
 /// fn example(dev: &Device<Bound>) -> Result {
 ///     let geometry = Geometry::new::<64, 64, 4096>();
-///     let pool = KBox::pin_init(Pool::<[u8]>::new(dev, c"commands", geometry), GFP_KERNEL)?;
+///     let pool = Pool::<[u8]>::new(dev, c"commands", geometry)?;
 ///
 ///     let block = pool.alloc(GFP_KERNEL)?;
 ///     assert!(block.dma_address() % 64 == 0);
@@ -84,20 +91,26 @@ use kernel::{
 ///     Pool, //
 /// };
 ///
-/// fn outlive(dev: &Device<Bound>) -> Result<Pin<KBox<Pool<'static>>>> {
-///     let geometry = Geometry::new::<64, 64, 0>();
-///
-///     KBox::pin_init(Pool::new(dev, c"commands", geometry), GFP_KERNEL)
+/// fn outlive(dev: &Device<Bound>) -> Result<Pool<'static>> {
+///     Pool::new(dev, c"commands", Geometry::new::<64, 64, 0>())
 /// }
 /// ```
-#[pin_data]
-#[repr(transparent)]
+///
+/// # Invariants
+///
+/// `raw` is a pool in a [`KBox`] that this owns, and whose blocks can hold a `T`.
 pub struct Pool<'bound, T: Payload + ?Sized = [u8]> {
-    raw: RawPool<'bound>,
+    // Not in this value itself: debugfs knows where it is, and safe code can free the memory of a
+    // value without dropping it, even if that is pinned.
+    raw: NonNull<RawPool<'bound>>,
+    owns: PhantomData<RawPool<'bound>>,
     payload: PhantomData<fn() -> PhantomData<T>>,
-    #[pin]
-    pin: PhantomPinned,
 }
+
+// SAFETY: A pool may be used, and dropped, by any thread.
+unsafe impl<T: Payload + ?Sized> Send for Pool<'_, T> {}
+// SAFETY: As above.
+unsafe impl<T: Payload + ?Sized> Sync for Pool<'_, T> {}
 
 impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// A pool for `dev` of blocks with `geometry`; `name` is for diagnostics and kept whole.
@@ -109,8 +122,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # Errors
     ///
     /// - [`ENOMEM`]: no memory for the pool's own data.
-    /// - [`EINVAL`]: a block of this geometry is too small for a `T` or not aligned for it; the
-    ///   device's log says which.
+    /// - [`EINVAL`], and the device's log says which: a block of this geometry is too small for a
+    ///   `T` or not aligned for it; the device has no mask for coherent DMA; or the caller may not
+    ///   sleep.
     ///
     /// # Examples
     ///
@@ -127,17 +141,15 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///     Pool, //
     /// };
     ///
-    /// /// A pool as part of something larger that is pinned.
-    /// #[pin_data]
+    /// /// A pool as part of something larger.
     /// struct Queue<'bound> {
-    ///     #[pin]
     ///     pool: Pool<'bound, u64>,
     /// }
     ///
     /// impl<'bound> Queue<'bound> {
-    ///     fn new(dev: &'bound Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
-    ///         try_pin_init!(Self {
-    ///             pool <- Pool::new(dev, c"queue", Geometry::of::<u64>()),
+    ///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
+    ///         Ok(Self {
+    ///             pool: Pool::new(dev, c"queue", Geometry::of::<u64>())?,
     ///         })
     ///     }
     /// }
@@ -146,7 +158,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// A block cannot lie beside its pool, because it would borrow from there. Keep it as a token
     /// ([`Block::into_raw`]), or have the pool managed:
     ///
-    /// ```compile_fail,E0597
+    /// ```compile_fail,E0505
     /// use kernel::{
     ///     device::{
     ///         Bound,
@@ -160,31 +172,21 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///     Pool, //
     /// };
     ///
-    /// #[pin_data]
     /// struct Queue<'bound> {
-    ///     #[pin]
     ///     pool: Pool<'bound, u64>,
     ///     block: Block<'bound, u64>,
     /// }
     ///
     /// impl<'bound> Queue<'bound> {
-    ///     fn new(dev: &'bound Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
-    ///         try_pin_init!(Self {
-    ///             pool <- Pool::new(dev, c"queue", Geometry::of::<u64>()),
-    ///             block: pool.alloc(GFP_KERNEL)?,
-    ///         })
+    ///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
+    ///         let pool = Pool::new(dev, c"queue", Geometry::of::<u64>())?;
+    ///         let block = pool.alloc(GFP_KERNEL)?;
+    ///
+    ///         Ok(Self { pool, block })
     ///     }
     /// }
     /// ```
-    pub fn new<'a>(
-        dev: &'bound Device<Bound>,
-        name: &'a CStr,
-        geometry: Geometry,
-    ) -> impl PinInit<Self, Error> + 'a
-    where
-        'bound: 'a,
-        T: 'a,
-    {
+    pub fn new(dev: &'bound Device<Bound>, name: &CStr, geometry: Geometry) -> Result<Self> {
         Self::new_with(dev, name, geometry, Options::new())
     }
 
@@ -194,7 +196,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///
     /// # Errors
     ///
-    /// As [`Pool::new`]; also [`ENOMEM`] if the reserve cannot be filled.
+    /// As [`Pool::new`]; also [`ENOMEM`] if the reserve cannot be filled, and [`EINVAL`] if it is
+    /// too large or there is no such node.
     ///
     /// # Examples
     ///
@@ -213,46 +216,40 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///     Pool, //
     /// };
     ///
-    /// fn example<'a>(dev: &'a Device<Bound>) -> Result<Pin<KBox<Pool<'a>>>> {
+    /// fn example(dev: &Device<Bound>) -> Result<Pool<'_>> {
     ///     let geometry = Geometry::new::<256, 256, 0>();
     ///     let options = Options::new().node(NumaNode::new(0)?);
     ///
-    ///     KBox::pin_init(Pool::new_with(dev, c"node 0", geometry, options), GFP_KERNEL)
+    ///     Pool::new_with(dev, c"node 0", geometry, options)
     /// }
     /// ```
-    pub fn new_with<'a>(
-        dev: &'bound Device<Bound>,
-        name: &'a CStr,
-        geometry: Geometry,
-        options: Options,
-    ) -> impl PinInit<Self, Error> + 'a
-    where
-        'bound: 'a,
-        T: 'a,
-    {
-        pin_init::pin_init_scope(move || {
-            let raw = Self::raw(dev, name, geometry, options)?;
-
-            Ok(try_pin_init!(Self {
-                raw,
-                payload: PhantomData,
-                pin: PhantomPinned,
-            }? Error)
-            .pin_chain(|pool| {
-                // SAFETY: Nothing is moved, and `raw` does not move any more.
-                unsafe { pool.get_unchecked_mut().raw.list() };
-                Ok(())
-            }))
-        })
-    }
-
-    /// The pool without its type, once it is sure that `T` fits.
-    pub(crate) fn raw(
+    pub fn new_with(
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry,
         options: Options,
-    ) -> Result<RawPool<'bound>> {
+    ) -> Result<Self> {
+        let mut raw = Self::make(dev, name, geometry, options)?;
+
+        // SAFETY: The pool never leaves its box, and only dropping that frees it.
+        unsafe { raw.list() };
+        Self::from_box(raw)
+    }
+
+    /// The pool without its type, once it is sure that it can be used and that `T` fits.
+    pub(crate) fn make(
+        dev: &'bound Device<Bound>,
+        name: &CStr,
+        geometry: Geometry,
+        options: Options,
+    ) -> Result<KBox<RawPool<'bound>>> {
+        if !context::may_sleep() {
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {name}: not made where nothing may sleep\n"
+            );
+            return Err(EINVAL);
+        }
         if !T::fits(&geometry) {
             dev_err!(
                 dev,
@@ -263,7 +260,35 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             );
             return Err(EINVAL);
         }
+        if !has_mask(dev) {
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {name}: the device has no mask for coherent DMA\n"
+            );
+            return Err(EINVAL);
+        }
         RawPool::new(dev, name, geometry, options)
+    }
+
+    /// The pool with its type, for what [`Pool::make`] returned.
+    pub(crate) fn from_box(raw: KBox<RawPool<'bound>>) -> Result<Self> {
+        // INVARIANT: A box, that is never null, and `make` checked that `T` fits.
+        Ok(Self {
+            raw: NonNull::new(KBox::into_raw(raw)).ok_or(ENOMEM)?,
+            owns: PhantomData,
+            payload: PhantomData,
+        })
+    }
+
+    /// What [`RawPool::retire`] asks for.
+    pub(crate) fn as_raw(&self) -> NonNull<RawPool<'bound>> {
+        self.raw
+    }
+
+    #[inline]
+    fn raw(&self) -> &RawPool<'bound> {
+        // SAFETY: By the type invariants the pool is there.
+        unsafe { self.raw.as_ref() }
     }
 
     /// Allocates a block. Its contents are unspecified, unless `flags` contain `__GFP_ZERO` or the
@@ -297,7 +322,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// ```
     #[inline]
     pub fn alloc(&self, flags: Flags) -> Result<Block<'_, T>> {
-        let taken = self.raw.alloc(flags)?;
+        let taken = self.raw().alloc(flags)?;
 
         // SAFETY: The block is new and its pool is borrowed. `new_with` checked that `T` fits.
         Ok(unsafe { Block::new(taken) })
@@ -363,7 +388,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
         let count = blocks.len();
         let mut elements = blocks.iter_mut();
-        let result = self.raw.alloc_bulk(count, flags, |taken| {
+        let result = self.raw().alloc_bulk(count, flags, |taken| {
             if let Some(element) = elements.next() {
                 // SAFETY: The block is new and its pool is borrowed. `new_with` checked that
                 // `T` fits.
@@ -375,9 +400,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         });
         if result.is_err() {
             blocks.fill_with(|| None);
-        } else if self.raw.prepares(flags) {
+        } else if self.raw().prepares(flags) {
             for block in blocks.iter().flatten() {
-                self.raw.prepare(block.taken(), flags);
+                self.raw().prepare(block.taken(), flags);
             }
         }
         result
@@ -405,12 +430,13 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn prefill(&self, count: usize, flags: Flags) -> Result {
-        self.raw.prefill(count, flags)
+        self.raw().prefill(count, flags)
     }
 
     /// Gives pages in which no block is allocated back to the system, and returns how many.
     ///
-    /// Process context with interrupts enabled; may sleep. Others may allocate and free meanwhile.
+    /// Process context with interrupts enabled; may sleep. Elsewhere it does nothing, and the log
+    /// says so. Others may allocate and free meanwhile.
     /// C's pools never give anything back before they are destroyed.
     ///
     /// # Examples
@@ -422,7 +448,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn shrink(&self) -> usize {
-        self.raw.shrink()
+        self.raw().shrink()
     }
 
     /// Takes back the ownership that [`Block::into_raw`] gave up, once for each time.
@@ -437,7 +463,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///
     /// [`EINVAL`] if no block of this pool is out under this token: it was invented, was turned
     /// back already, or is of another pool. A token that was turned back is not good again before
-    /// the same block has gone out 2^31 times more.
+    /// the same block has gone out 2^31 times more. To invent one is to guess one of 2^31 numbers.
     ///
     /// # Examples
     ///
@@ -452,8 +478,11 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     #[allow(clippy::wrong_self_convention)] // Named after the other half, `Block::into_raw`.
-    pub fn from_raw(&self, raw: RawBlock) -> Result<Block<'_, T>> {
-        let taken = self.raw.take_back(raw).ok_or(EINVAL)?;
+    pub fn from_raw(&self, raw: RawBlock) -> Result<Block<'_, T>>
+    where
+        T: Send,
+    {
+        let taken = self.raw().take_back(raw).ok_or(EINVAL)?;
 
         // SAFETY: The block is the caller's, and its pool is borrowed. `new_with` checked that `T`
         // fits.
@@ -463,7 +492,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// See [`RawPool::lost_pages`].
     #[cfg(CONFIG_KUNIT)]
     pub(crate) fn lost_pages(&self) -> usize {
-        self.raw.lost_pages()
+        self.raw().lost_pages()
     }
 
     /// The geometry of the pool's blocks. Any context.
@@ -477,7 +506,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// ```
     #[inline]
     pub fn geometry(&self) -> &Geometry {
-        self.raw.geometry()
+        self.raw().geometry()
     }
 
     /// The device that the pool's memory is mapped for. Any context.
@@ -491,7 +520,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn device(&self) -> &'bound Device<Bound> {
-        self.raw.device()
+        self.raw().device()
     }
 
     /// The name that the pool was given. Any context.
@@ -505,7 +534,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn name(&self) -> &CStr {
-        self.raw.name()
+        self.raw().name()
     }
 
     /// Counts what the pool holds: a snapshot that need not be consistent while others allocate.
@@ -520,6 +549,31 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn statistics(&self) -> Statistics {
-        self.raw.statistics()
+        self.raw().statistics()
     }
+}
+
+impl<T: Payload + ?Sized> Drop for Pool<'_, T> {
+    fn drop(&mut self) {
+        // DMA memory is given back and debugfs is changed, and both may sleep.
+        if context::may_sleep() {
+            // SAFETY: By the type invariants, and nobody borrows from the pool any more.
+            drop(unsafe { KBox::from_raw(self.raw.as_ptr()) });
+        } else {
+            dev_err!(
+                self.device(),
+                "rust_dmapool: pool {}: kept, because it was dropped where nothing may sleep\n",
+                self.name()
+            );
+        }
+    }
+}
+
+/// Whether somebody has said which memory the device can reach. `dma_alloc_coherent()` warns if
+/// not.
+fn has_mask(dev: &Device<Bound>) -> bool {
+    let dev: *const bindings::device = ptr::from_ref(dev).cast();
+
+    // SAFETY: The device is there, and drivers set its mask before they allocate.
+    unsafe { (*dev).coherent_dma_mask != 0 }
 }

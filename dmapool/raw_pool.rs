@@ -16,6 +16,7 @@ use crate::{
         Contents,
         FREED, //
     },
+    context,
     current::{
         announce_free,
         first_freed,
@@ -37,14 +38,10 @@ use crate::{
         Kind,
         Table, //
     },
-    tokens::{
-        RawBlock,
-        Salt, //
-    }, //
+    tokens::RawBlock, //
 };
 use core::{
     iter,
-    marker::PhantomPinned,
     mem,
     ptr::NonNull, //
 };
@@ -98,8 +95,6 @@ pub(crate) struct RawPool<'bound> {
     /// Only if there may be no user of the module left when the pool is dropped. The last field,
     /// and so dropped last.
     module: Option<ModuleRef>,
-    /// Who reads in debugfs looks at the pool until `drop`, with `&mut self`, ends the listing.
-    _pin: PhantomPinned,
 }
 
 /// Pages of DMA memory that all pools have from the system.
@@ -114,25 +109,29 @@ pub(crate) fn pages_held() -> usize {
 
 impl<'bound> RawPool<'bound> {
     /// See [`crate::Pool::new`]. Process context; may sleep.
+    ///
+    /// A pool stays in its box, because debugfs and its work item know where it is.
     pub(crate) fn new(
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry,
         options: Options,
-    ) -> Result<Self> {
+    ) -> Result<KBox<Self>> {
+        options.check(dev)?;
+
         let current = new_current_pages()?;
         let contents = Contents::new(module_parameters::poison.value());
         // INVARIANT: `current` has just been made, and is dropped after the page table.
         let common = Common {
             geometry,
             contents,
-            salt: options.tokens.then(Salt::new),
+            tokens: options.tokens,
             reserve: Reserve::new(options.min_nr)?,
             current: NonNull::from(&*current),
         };
         let common = KBox::new(common, GFP_KERNEL)?;
 
-        // INVARIANT: `current` has just been made.
+        // INVARIANT: `current` has just been made, and is that of `common`.
         let pool = Self {
             dev,
             name: CString::try_from(name)?,
@@ -150,29 +149,32 @@ impl<'bound> RawPool<'bound> {
             refill: None,
             listing: None,
             module: None,
-            _pin: PhantomPinned,
         };
-        pool.refill(GFP_KERNEL)?;
+        let pool = KBox::new(pool, GFP_KERNEL)?;
+
+        pool.refill(gfp::without_oom(GFP_KERNEL))?;
         Ok(pool)
     }
 
-    /// The same pool, with frees by address. Process context; may sleep.
-    pub(crate) fn with_index(mut self) -> Result<Self> {
+    /// Frees by address from now on. Process context; may sleep.
+    ///
+    /// To be called before the first allocation.
+    pub(crate) fn add_index(&mut self) -> Result {
         self.index = Some(Index::new(&self.geometry)?);
-        Ok(self)
+        Ok(())
     }
 
-    /// The same pool, which keeps the module from being unloaded. Any context.
-    pub(crate) fn with_module(mut self) -> Result<Self> {
+    /// Keeps the module from being unloaded while the pool is there. Any context.
+    pub(crate) fn hold_module(&mut self) -> Result {
         self.module = Some(ModuleRef::new()?);
-        Ok(self)
+        Ok(())
     }
 
     /// Lists the pool in debugfs, if there is memory for that. Process context; may sleep.
     ///
     /// # Safety
     ///
-    /// The pool must not move any more.
+    /// The memory of the pool must not be freed but by dropping it, and it must not move.
     pub(crate) unsafe fn list(&mut self) {
         // SAFETY: The pool does not move, and ends this first of all when it is dropped.
         self.listing = unsafe { Registration::new(self) }.ok();
@@ -183,7 +185,7 @@ impl<'bound> RawPool<'bound> {
     ///
     /// # Safety
     ///
-    /// The pool must not move any more. Before its device is unbound, it must be dropped, or
+    /// The pool must not move. Before its device is unbound, it must be dropped, or
     /// [`RawPool::retire`] be called.
     pub(crate) unsafe fn refill_by_work(&mut self) -> Result {
         if self.common.reserve.min_nr() != 0 {
@@ -280,6 +282,9 @@ impl<'bound> RawPool<'bound> {
         };
         let row = offset & !15;
 
+        if !context::may_report() {
+            return;
+        }
         dev_err!(
             self.dev,
             "rust_dmapool: pool {}: block {:p}/{:#x} was written to at offset {offset} while it was free, bytes from {row} on:\n",
@@ -342,8 +347,14 @@ impl<'bound> RawPool<'bound> {
         if self.index.is_some() {
             return 0;
         }
-        #[cfg(CONFIG_DEBUG_ATOMIC_SLEEP)]
-        kernel::task::might_sleep();
+        if !context::may_sleep() {
+            dev_err!(
+                self.dev,
+                "rust_dmapool: pool {}: not shrunk where nothing may sleep\n",
+                *self.name
+            );
+            return 0;
+        }
 
         for page in self.table.pages().filter(|page| page.is_free()) {
             let Some(memory) = page.empty() else {
@@ -388,6 +399,7 @@ impl<'bound> RawPool<'bound> {
             pool.common.reserve.take()
         });
 
+        // The reserve may have been taken from, or found empty.
         if self.common.reserve.is_short() {
             self.make_good(flags);
         }
@@ -433,7 +445,7 @@ impl<'bound> RawPool<'bound> {
     fn find_or_grow<'a>(
         &'a self,
         flags: Flags,
-        spare: impl FnOnce(&'a Self) -> Option<Taken<'a>>,
+        spare: impl Fn(&'a Self) -> Option<Taken<'a>>,
     ) -> Result<Taken<'a>> {
         let current = self.current();
 
@@ -454,6 +466,7 @@ impl<'bound> RawPool<'bound> {
             self.table
                 .pages()
                 .find_map(|page| self.take(page))
+                .or_else(|| spare(self))
                 .ok_or(err)
         })
     }
@@ -546,10 +559,12 @@ impl<'bound> RawPool<'bound> {
             Table::announce(page, Kind::Vacant);
         })?;
 
-        // SAFETY: As above. The page has memory of that order now.
-        unsafe { page.fill(&self.geometry, order, taken) };
-        // Relaxed: nothing is inferred from the count.
+        // Relaxed: nothing is inferred from the count. Before there are blocks, because then the
+        // page may be given back, which counts it out again.
         self.pages.add(1u32.wrapping_shl(order), Relaxed);
+        // SAFETY: As above. The page has memory of that order now. With an index no page loses its
+        // blocks, so it has had none.
+        unsafe { page.fill(&self.geometry, order, taken, self.index.is_some()) };
         Ok(page)
     }
 
@@ -563,11 +578,7 @@ impl<'bound> RawPool<'bound> {
     /// `page` must have been given to the caller as vacant.
     unsafe fn provide(&self, page: Page<'_>, flags: Flags) -> Result<u32> {
         // SAFETY: By the requirements of this function.
-        let slot = unsafe { page.memory_of_vacant() };
-        let memory = match slot {
-            Some(memory) => memory,
-            None => slot.insert(self.run_of_pages(flags)?),
-        };
+        let memory = unsafe { page.memory_of_vacant(|| self.run_of_pages(flags)) }?;
 
         if let Some(index) = &self.index {
             // SAFETY: The page keeps this memory: with an index, `shrink` does nothing.
@@ -579,7 +590,7 @@ impl<'bound> RawPool<'bound> {
     /// Gets memory from the system: the larger the pool, the more at once, but not more than
     /// half of what it has; or else as little as possible.
     fn run_of_pages(&self, flags: Flags) -> Result<Coherent<[u8]>> {
-        let memory = self.coherent(flags)?;
+        let memory = self.coherent(gfp::for_dma(flags, self.geometry.page_size()))?;
 
         // Relaxed: nothing is inferred from the count.
         PAGES_HELD.add(self.pages_in(&memory), Relaxed);
@@ -666,11 +677,11 @@ impl<'bound> RawPool<'bound> {
         }
         let place = self.geometry.block_at(offset).ok_or(BadFree::Inside)?;
 
-        if page.frees_slowly() && page.is_taken(place.index()) {
-            // SAFETY: The block is taken, by the caller.
-            unsafe { page.fill_freed(place) };
+        if page.frees_slowly() {
+            // SAFETY: There is an index, and by the requirements of this function.
+            unsafe { page.fill_if_taken(place) };
         }
-        // SAFETY: By the requirements of this function.
+        // SAFETY: As above.
         match unsafe { page.try_give(place.index()) } {
             Some(true) => first_freed(page),
             Some(false) => {}

@@ -2,7 +2,10 @@
 
 //! The work item that fills a pool's reserve from process context.
 
-use crate::raw_pool::RawPool;
+use crate::{
+    gfp,
+    raw_pool::RawPool, //
+};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
@@ -70,6 +73,7 @@ unsafe extern "C" fn rust_dmapool_refill(pool: *mut c_void) {
     // SAFETY: By the requirements of this function, and of `Refill::new`, the pool lives.
     let pool = unsafe { &*pool.cast::<RawPool<'_>>() };
 
-    // If that fails, who finds the reserve short queues the work item again.
-    let _ = pool.refill(GFP_KERNEL | __GFP_NOWARN);
+    // The reserve is short when memory is: nobody is to be killed for it. If this fails, who finds
+    // the reserve short queues the work item again.
+    let _ = pool.refill(gfp::without_effort(GFP_KERNEL));
 }

@@ -15,13 +15,18 @@ use crate::{
     block::Taken,
     page::Page, //
 };
-use core::{
-    array,
-    cell::UnsafeCell, //
+use core::cell::UnsafeCell;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Full,
+        barrier::smp_mb, //
+    }, //
 };
-use kernel::prelude::*;
 
-/// As many slots as a word has bits.
+type Slot = UnsafeCell<Option<Taken<'static>>>;
+
+/// See the module.
 ///
 /// # Invariants
 ///
@@ -29,90 +34,108 @@ use kernel::prelude::*;
 ///   both.
 /// - Who has taken a bit of either, and not given it to the other, is the only one to access the
 ///   slot.
-struct Group {
-    filled: Word,
-    empty: Word,
-    slots: [UnsafeCell<Option<Taken<'static>>>; WORD_BITS as usize],
+/// - The blocks are of the pool that the reserve belongs to, which takes them out before its pages
+///   go.
+pub(crate) struct Reserve {
+    filled: Pin<KBox<[Word]>>,
+    empty: Pin<KBox<[Word]>>,
+    slots: Pin<KBox<[Slot]>>,
 }
 
 // SAFETY: By the type invariants one thread at a time accesses a slot, and blocks may be freed by
 // any.
-unsafe impl Send for Group {}
+unsafe impl Send for Reserve {}
 // SAFETY: As above.
-unsafe impl Sync for Group {}
+unsafe impl Sync for Reserve {}
 
-/// See the module.
-///
-/// # Invariants
-///
-/// The blocks are of the pool that the reserve belongs to, which takes them out before its pages
-/// go.
-pub(crate) struct Reserve {
-    groups: Pin<KBox<[Group]>>,
-    min_nr: usize,
+/// Words with a bit for each of `count` slots, all set or none.
+fn words(count: usize, set: bool) -> Result<Pin<KBox<[Word]>>> {
+    let word = |number: usize| {
+        let left = count.saturating_sub(number.saturating_mul(WORD_BITS as usize));
+        // CAST: No more than 64 matter.
+        let bits = lowest(left.min(WORD_BITS as usize) as u32);
+
+        Ok::<_, Error>(Word::new(if set { bits } else { 0 }))
+    };
+
+    KBox::pin_slice(word, count.div_ceil(WORD_BITS as usize), GFP_KERNEL)
+}
+
+/// Takes a bit of `words`, and returns its number.
+fn take_from(words: &[Word]) -> Option<usize> {
+    let mut first = 0usize;
+
+    for word in words {
+        if let Some(bit) = word.take() {
+            return Some(first.wrapping_add(bit as usize));
+        }
+        first = first.wrapping_add(WORD_BITS as usize);
+    }
+    None
+}
+
+/// Gives back bit `number`, which the caller has taken from either array.
+fn give_to(words: &[Word], number: usize) {
+    if let Some(word) = words.get(number / WORD_BITS as usize) {
+        // CAST: Below 64.
+        word.give((number % WORD_BITS as usize) as u32);
+    }
 }
 
 impl Reserve {
-    /// An empty reserve for `min_nr` blocks. Process context; may sleep.
+    /// An empty reserve for `min_nr` blocks, at most [`Options::MOST_RESERVED`]. Process context;
+    /// may sleep.
+    ///
+    /// [`Options::MOST_RESERVED`]: crate::Options::MOST_RESERVED
     pub(crate) fn new(min_nr: usize) -> Result<Self> {
-        let groups = min_nr.div_ceil(WORD_BITS as usize);
-        let group = |number: usize| {
-            // CAST: What is left for one group fits.
-            let slots = min_nr
-                .saturating_sub(number.saturating_mul(WORD_BITS as usize))
-                .min(WORD_BITS as usize) as u32;
+        let slot = |_| Ok::<_, Error>(UnsafeCell::new(None));
 
-            // INVARIANT: All slots are empty.
-            Ok::<_, Error>(Group {
-                filled: Word::new(0),
-                empty: Word::new(lowest(slots)),
-                slots: array::from_fn(|_| UnsafeCell::new(None)),
-            })
-        };
-
+        // INVARIANT: All slots are empty.
         Ok(Self {
-            // More than can be had is an error, and no reason for a warning.
-            groups: KBox::pin_slice(group, groups, GFP_KERNEL | __GFP_NOWARN)?,
-            min_nr,
+            filled: words(min_nr, false)?,
+            empty: words(min_nr, true)?,
+            slots: KBox::pin_slice(slot, min_nr, GFP_KERNEL)?,
         })
     }
 
     /// How many blocks it is to hold; 0 if the pool has no reserve.
     pub(crate) fn min_nr(&self) -> usize {
-        self.min_nr
+        self.slots.len()
     }
 
     /// How many blocks it holds; a snapshot.
     pub(crate) fn len(&self) -> usize {
-        // CAST: At most 64 a group.
-        self.groups.iter().fold(0, |sum, group| {
-            sum.wrapping_add(group.filled.count() as usize)
-        })
+        self.filled
+            .iter()
+            // CAST: At most 64.
+            .fold(0, |sum, word| sum.wrapping_add(word.count() as usize))
     }
 
     /// Whether it holds less than it should; a snapshot.
     pub(crate) fn is_short(&self) -> bool {
-        self.groups.iter().any(|group| !group.empty.is_empty())
+        self.empty.iter().any(|word| !word.is_empty())
     }
 
     /// Takes a block, if there is one. Any context.
     ///
     /// Taking the bit acquires what [`Reserve::put`] released: the slot, and the block.
     pub(crate) fn take(&self) -> Option<Taken<'_>> {
-        for group in self.groups.iter() {
-            let Some(bit) = group.filled.take() else {
-                continue;
-            };
-            let taken = group.slots.get(bit as usize).and_then(|slot| {
-                // SAFETY: By the type invariants nobody else accesses the slot.
-                unsafe { (*slot.get()).take() }
-            });
-
-            // INVARIANT: The slot holds nothing.
-            group.empty.give(bit);
-            return taken;
+        if self.slots.is_empty() {
+            return None;
         }
-        None
+        // Who has seen that the blocks of the pages are taken must see what those who took them
+        // have put here before. Pairs with the barrier in `put`.
+        smp_mb(Full);
+
+        let number = take_from(&self.filled)?;
+        let taken = self.slots.get(number).and_then(|slot| {
+            // SAFETY: By the type invariants nobody else accesses the slot.
+            unsafe { (*slot.get()).take() }
+        });
+
+        // INVARIANT: The slot holds nothing.
+        give_to(&self.empty, number);
+        taken
     }
 
     /// Keeps `taken` if there is room for it. Any context.
@@ -122,27 +145,28 @@ impl Reserve {
     /// The block must be of the pool that this belongs to. If it is kept, it must not be used after
     /// this.
     pub(crate) unsafe fn put(&self, taken: &Taken<'_>) -> bool {
-        for group in self.groups.iter() {
-            let Some(bit) = group.empty.take() else {
-                continue;
-            };
-            if let Some(slot) = group.slots.get(bit as usize) {
-                // SAFETY: The page comes from a page, and the pool takes the block out of its
-                // reserve before the page goes.
-                let page = unsafe { Page::from_raw(taken.page.as_raw()) };
-                // INVARIANT: The block stays taken, and the caller gives it up.
-                let taken = Taken {
-                    page,
-                    place: taken.place,
-                };
+        let Some(number) = take_from(&self.empty) else {
+            return false;
+        };
 
-                // SAFETY: By the type invariants nobody else accesses the slot.
-                unsafe { *slot.get() = Some(taken) };
-            }
-            // INVARIANT: The slot holds a block.
-            group.filled.give(bit);
-            return true;
+        if let Some(slot) = self.slots.get(number) {
+            // SAFETY: The page comes from a page, and the pool takes the block out of its reserve
+            // before the page goes.
+            let page = unsafe { Page::from_raw(taken.page.as_raw()) };
+            // INVARIANT: The block stays taken, and the caller gives it up.
+            let taken = Taken {
+                page,
+                place: taken.place,
+            };
+
+            // SAFETY: By the type invariants nobody else accesses the slot.
+            unsafe { *slot.get() = Some(taken) };
         }
-        false
+        // INVARIANT: The slot holds a block.
+        give_to(&self.filled, number);
+        // The block comes before whatever this thread takes from a page after it, for those who see
+        // that taken. Pairs with the barrier in `take`.
+        smp_mb(Full);
+        true
     }
 }

@@ -11,17 +11,15 @@ use crate::{
     bitmap::read_once,
     geometry::Geometry, //
 };
-use kernel::sync::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    }, //
 };
-
-// `dmapool/helpers.c`
-extern "C" {
-    fn rust_dmapool_random() -> u32;
-}
 
 /// What is set in a count while its block is out.
 const OUT: u32 = 1;
@@ -36,10 +34,31 @@ const OUT: u32 = 1;
 pub(crate) struct Count(Atomic<u32>);
 
 impl Count {
-    /// That of a block that is not out, in a pool with this salt.
-    pub(crate) fn new(salt: Salt) -> Self {
-        // INVARIANT: A salt is even.
-        Self(Atomic::new(salt.0))
+    /// Makes `count` of them at `first`, of blocks that are not out.
+    ///
+    /// They begin at random, so that a token of one block says nothing of another one's, of this
+    /// pool or any other. Any context.
+    ///
+    /// # Safety
+    ///
+    /// There must be memory for that many.
+    pub(crate) unsafe fn init(first: NonNull<Self>, count: usize) {
+        // SAFETY: By the requirements of this function.
+        unsafe {
+            bindings::get_random_bytes(
+                first.as_ptr().cast(),
+                count.saturating_mul(size_of::<Self>()),
+            )
+        };
+        for index in 0..count {
+            // INVARIANT: Even.
+            // SAFETY: As above, and all bytes are initialized.
+            unsafe {
+                let number = first.add(index).cast::<u32>();
+
+                number.write(number.read() & !OUT);
+            }
+        }
     }
 
     /// Lets the block out, and returns the number that takes it back.
@@ -68,36 +87,6 @@ impl Count {
                 .0
                 .cmpxchg(number, number.wrapping_add(OUT), Acquire)
                 .is_ok()
-    }
-}
-
-/// Where the counts of a pool begin. An even number.
-///
-/// As far from that of any other pool as can be, so that a token does not fit elsewhere, and not
-/// to be guessed.
-#[derive(Clone, Copy)]
-pub(crate) struct Salt(u32);
-
-impl Salt {
-    pub(crate) fn new() -> Self {
-        /// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, keep apart.
-        const STEP: u32 = 0x9e37_79b9;
-        static POOLS: Atomic<u32> = Atomic::new(0);
-        static FIRST: Atomic<u32> = Atomic::new(0);
-
-        if read_once(&FIRST) == 0 {
-            // SAFETY: The function has no requirements.
-            let random = unsafe { rust_dmapool_random() };
-            // Relaxed: whoever is late may use the number of the other one; any will do.
-            let _ = FIRST.cmpxchg(0, random, Relaxed);
-        }
-        // Relaxed: a number that no other pool has is all that is needed.
-        let pool = POOLS.fetch_add(1, Relaxed);
-        Self(
-            read_once(&FIRST)
-                .wrapping_add(pool.wrapping_mul(STEP))
-                .wrapping_mul(2),
-        )
     }
 }
 

@@ -104,8 +104,8 @@ fn at_each_fault(least: u32, mut scenario: impl FnMut(&mut Fault) -> Result) -> 
     Ok(())
 }
 
-fn new_pool(device: &TestDevice) -> Result<Pin<KBox<Pool<'_>>>> {
-    KBox::pin_init(Pool::new(device.bound(), c"fault", GEOMETRY), GFP_KERNEL)
+fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
+    Pool::new(device.bound(), c"fault", GEOMETRY)
 }
 
 /// Whether a pool can be used.

@@ -121,10 +121,7 @@ pub(super) fn random_geometry(random: &mut Random) -> [usize; 3] {
 /// Allocates all blocks of the first page of a pool, and checks where they are.
 fn check_page(device: &TestDevice, [size, align, boundary]: [usize; 3]) -> Result {
     let geometry = Geometry::check(size, align, boundary)?;
-    let pool = KBox::pin_init(
-        Pool::<[u8]>::new(device.bound(), c"random geometry", geometry),
-        GFP_KERNEL,
-    )?;
+    let pool = Pool::<[u8]>::new(device.bound(), c"random geometry", geometry)?;
     let align = align.max(1);
     let rounded = size.next_multiple_of(align);
     let mut blocks = KVec::new();

@@ -4,10 +4,7 @@
 
 use super::support::*;
 use crate::{
-    raw_pool::{
-        pages_held,
-        RawPool, //
-    },
+    raw_pool::pages_held,
     Block,
     Geometry,
     Options,
@@ -90,16 +87,16 @@ mod suite {
     fn kept_for_the_drivers_data() -> Result {
         let device = TestDevice::new(c"dmapool-kept-for-data")?;
         // Without a block, because the kernel would complain of a device that stays mapped.
-        let raw = managed_pool::<[u8]>(&device, c"kept", GEOMETRY, Options::new())?
-            .raw
-            .cast::<RawPool<'static>>();
+        let pool = managed_pool::<[u8]>(&device, c"kept", GEOMETRY, Options::new())?
+            .pool
+            .cast::<Pool<'static>>();
 
-        device.set_data(raw.as_ptr().cast());
+        device.set_data(pool.as_ptr().cast());
         drop(device);
         // SAFETY: The pool is still there, which is what this is about: KASAN would tell.
-        assert_eq!(unsafe { raw.as_ref() }.statistics().pages, 0);
+        assert_eq!(unsafe { pool.as_ref() }.statistics().pages, 0);
         // SAFETY: It is a pool in a box, and nobody else knows of it any more.
-        drop(unsafe { KBox::from_raw(raw.as_ptr()) });
+        drop(unsafe { KBox::from_raw(pool.as_ptr()) });
         Ok(())
     }
 

@@ -141,7 +141,7 @@ fn soak(device: &TestDevice, operations: u64, mut random: Random) -> Result {
         let [size, align, boundary] = random_geometry(&mut random);
         let geometry = Geometry::check(size, align, boundary)?;
         let init = Pool::new_with(device.bound(), c"soak", geometry, Options::new().tokens());
-        let pool = KBox::pin_init(init, GFP_KERNEL)?;
+        let pool = init?;
         let mut model = Model::new(&pool, random.next())?;
         let mut other = Model::new(&pool, random.next())?;
 
@@ -190,7 +190,7 @@ mod suite {
 
         for (seed, geometry) in geometries.into_iter().enumerate() {
             let init = Pool::new_with(device.bound(), c"model", geometry, Options::new().tokens());
-            let pool = KBox::pin_init(init, GFP_KERNEL)?;
+            let pool = init?;
 
             let mut model = Model::new(&pool, seed as u64)?;
             model.run(OPERATIONS / 5, &PROCESS)?;

@@ -27,8 +27,8 @@ use kernel::{
 
 const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 
-fn new_pool(device: &TestDevice) -> Result<Pin<KBox<Pool<'_>>>> {
-    KBox::pin_init(Pool::new(device.bound(), c"test", GEOMETRY), GFP_KERNEL)
+fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
+    Pool::new(device.bound(), c"test", GEOMETRY)
 }
 
 /// Allocates `count` blocks and stamps them.
@@ -87,10 +87,7 @@ mod suite {
         let geometry = Geometry::new::<4096, 4096, 0>();
 
         for (flags, joins) in [(GFP_KERNEL, true), (GFP_ATOMIC, false), (GFP_NOWAIT, false)] {
-            let pool = KBox::pin_init(
-                Pool::<[u8]>::new(device.bound(), c"join", geometry),
-                GFP_KERNEL,
-            )?;
+            let pool = Pool::<[u8]>::new(device.bound(), c"join", geometry)?;
             let mut held = KVec::new();
             let mut most = 0;
 
@@ -110,7 +107,7 @@ mod suite {
     fn finds_each_free_block() -> Result {
         let device = TestDevice::new(c"dmapool-find")?;
         let geometry = Geometry::new::<2048, 2048, 0>();
-        let pool = KBox::pin_init(Pool::new(device.bound(), c"find", geometry), GFP_KERNEL)?;
+        let pool = Pool::new(device.bound(), c"find", geometry)?;
         let mut blocks = fill_pool(&pool, 10_000)?;
         let mut random = Random::new(2);
         let pages = pool.statistics().pages;
@@ -446,10 +443,7 @@ mod suite {
         let device = TestDevice::new(c"dmapool-name")?;
         let name = c"a name of more than thirty-one bytes is kept whole";
         let options = Options::new().node(NumaNode::new(0)?);
-        let pool = KBox::pin_init(
-            Pool::<[u8]>::new_with(device.bound(), name, GEOMETRY, options),
-            GFP_KERNEL,
-        )?;
+        let pool = Pool::<[u8]>::new_with(device.bound(), name, GEOMETRY, options)?;
 
         assert!(pool.name() == name);
         assert!(pool.geometry() == &GEOMETRY);
@@ -470,10 +464,7 @@ mod suite {
         ];
 
         for (geometry, expected) in table {
-            let pool = KBox::pin_init(
-                Pool::<u64>::new(device.bound(), c"u64", geometry),
-                GFP_KERNEL,
-            );
+            let pool = Pool::<u64>::new(device.bound(), c"u64", geometry);
             assert_eq!(pool.map(drop), expected);
 
             let pool = managed_pool::<u64>(&device, c"u64", geometry, Options::new());

@@ -24,13 +24,10 @@ const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 
 const MIN_NR: usize = 100;
 
-fn new_pool(device: &TestDevice) -> Result<Pin<KBox<Pool<'_>>>> {
+fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
     let options = Options::new().min_nr(MIN_NR);
 
-    KBox::pin_init(
-        Pool::new_with(device.bound(), c"reserve", GEOMETRY, options),
-        GFP_KERNEL,
-    )
+    Pool::new_with(device.bound(), c"reserve", GEOMETRY, options)
 }
 
 /// Allocates all that can be had without waiting, and without memory from the system.
@@ -172,11 +169,11 @@ mod suite {
         let result = device.starved(|| new_pool(&device).map(drop));
 
         assert_eq!(result, Err(ENOMEM));
-        for min_nr in [1 << 20, 1 << 40, usize::MAX] {
+        for min_nr in [Options::MOST_RESERVED + 1, 1 << 40, usize::MAX] {
             let options = Options::new().min_nr(min_nr);
             let pool = Pool::<[u8]>::new_with(device.bound(), c"large", GEOMETRY, options);
 
-            assert_eq!(KBox::pin_init(pool, GFP_KERNEL).map(drop), Err(ENOMEM));
+            assert_eq!(pool.map(drop), Err(EINVAL));
         }
         Ok(())
     }

@@ -38,8 +38,8 @@ const ROUNDS: usize = 20_000;
 /// Blocks that a thread holds at most.
 const MOST: usize = 200;
 
-fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pin<KBox<Pool<'_>>>> {
-    KBox::pin_init(Pool::new(device.bound(), c"threads", geometry), GFP_KERNEL)
+fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pool<'_>> {
+    Pool::new(device.bound(), c"threads", geometry)
 }
 
 /// Runs `f` in threads number 0 to [`THREADS`] at once.

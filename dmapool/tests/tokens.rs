@@ -23,13 +23,10 @@ use kernel::{
 
 const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 
-fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pin<KBox<Pool<'_>>>> {
+fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pool<'_>> {
     let options = Options::new().tokens();
 
-    KBox::pin_init(
-        Pool::new_with(device.bound(), c"tokens", geometry, options),
-        GFP_KERNEL,
-    )
+    Pool::new_with(device.bound(), c"tokens", geometry, options)
 }
 
 fn is_refused(pool: &Pool<'_>, raw: RawBlock) -> bool {
@@ -150,10 +147,7 @@ mod suite {
     #[test]
     fn without_tokens() -> Result {
         let device = TestDevice::new(c"dmapool-no-tokens")?;
-        let pool = KBox::pin_init(
-            Pool::<[u8]>::new(device.bound(), c"none", GEOMETRY),
-            GFP_KERNEL,
-        )?;
+        let pool = Pool::<[u8]>::new(device.bound(), c"none", GEOMETRY)?;
 
         assert_eq!(pool.alloc(GFP_KERNEL)?.into_raw().map(drop), Err(EINVAL));
         // The block is not lost.

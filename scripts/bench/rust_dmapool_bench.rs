@@ -152,7 +152,7 @@ impl<const OURS: bool> AnyPool for CPool<OURS> {
 }
 
 /// The pool of this project.
-type RustPool<'bound> = Pin<KBox<Pool<'bound>>>;
+type RustPool<'bound> = Pool<'bound>;
 
 impl<'bound> AnyPool for RustPool<'bound> {
     const NAME: &'static str = "rust";
@@ -178,7 +178,7 @@ fn new_rust_pool<'a>(
 ) -> Result<RustPool<'a>> {
     let geometry = Geometry::check(size, align, boundary)?;
 
-    KBox::pin_init(Pool::new(dev, c"bench", geometry), GFP_KERNEL)
+    Pool::new(dev, c"bench", geometry)
 }
 
 /// Numbers that look random and are the same in each run; xorshift64.

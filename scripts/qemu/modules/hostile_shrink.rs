@@ -51,7 +51,7 @@ fn stamped<'pool>(pool: &'pool Pool<'_, [u64; 8]>) -> Result<Stamped<'pool>> {
 /// Has two of four pages given back and attacked.
 fn attack(h: *mut Hostile, dev: &Device<Bound>) -> Result {
     let geometry = Geometry::new::<4096, 4096, 0>();
-    let pool = KBox::pin_init(Pool::new(dev, c"shrinking", geometry), GFP_KERNEL)?;
+    let pool = Pool::new(dev, c"shrinking", geometry)?;
 
     let kept = [stamped(&pool)?, stamped(&pool)?];
     let given_back = [stamped(&pool)?, stamped(&pool)?];

@@ -48,12 +48,16 @@ impl i2c::Driver for ClientDriver {
         client: &'bound i2c::I2cClient<Core<'_>>,
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        pin_init::pin_init_scope(move || {
-            // SAFETY: Nobody allocates DMA memory for this device yet.
-            unsafe { DmaClient(client).dma_set_coherent_mask(DmaMask::new::<64>())? };
+        Self::tokens(client)
+    }
+}
 
-            Ok(Tokens::new(client.as_ref()))
-        })
+impl ClientDriver {
+    fn tokens<'bound>(client: &'bound i2c::I2cClient<Core<'_>>) -> Result<Tokens<'bound>> {
+        // SAFETY: Nobody allocates DMA memory for this device yet.
+        unsafe { DmaClient(client).dma_set_coherent_mask(DmaMask::new::<64>())? };
+
+        Tokens::new(client.as_ref())
     }
 }
 

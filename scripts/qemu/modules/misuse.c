@@ -232,6 +232,18 @@ static int create_for_no_device(struct device *dev)
 	return outcome(__func__, pool ? "CORRUPTED: not refused" : NULL);
 }
 
+/* The kernel's own pool oopses. */
+static int create_on_no_node(struct device *dev)
+{
+	struct dma_pool *pool = NULL;
+
+	pr_info("%s expects: there is no NUMA node 1\n", __func__);
+#ifdef RUST_DMAPOOL_REPLACE
+	pool = dma_pool_create_node("create_on_no_node", dev, SIZE, SIZE, 0, 1);
+#endif
+	return outcome(__func__, pool ? "CORRUPTED: not refused" : NULL);
+}
+
 /* Its block stays the device's: nobody else gets that memory. */
 static int destroy_busy(struct device *dev)
 {
@@ -302,8 +314,8 @@ static int write_to_a_free_block(struct device *dev)
 }
 
 static int (*const others[])(struct device *dev) = {
-	destroy_null, create_for_no_device, destroy_busy, write_past_a_small_block,
-	write_to_a_free_block,
+	destroy_null, create_for_no_device, create_on_no_node, destroy_busy,
+	write_past_a_small_block, write_to_a_free_block,
 };
 
 static struct faux_device *faux;

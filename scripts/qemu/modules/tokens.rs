@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What drivers keep that cannot be lent a pool: a pool in their own pinned data, and beside it a
-//! block, as a token.
+//! What drivers keep that cannot be lent a pool: a pool in their own data, and beside it a block,
+//! as a token.
 
 use kernel::{
     device::{
@@ -24,25 +24,22 @@ const STAMP: [u64; 8] = [0x5eed; 8];
 /// Blocks that come and go: more than there are in a page.
 const BLOCKS: u64 = 100;
 
-#[pin_data(PinnedDrop)]
 pub(crate) struct Tokens<'bound> {
-    #[pin]
     pool: Pool<'bound, [u64; 8]>,
     kept: RawBlock,
 }
 
 impl<'bound> Tokens<'bound> {
-    pub(crate) fn new(dev: &'bound Device<Bound>) -> impl PinInit<Self, Error> + 'bound {
-        try_pin_init!(Self {
-            pool <- Pool::new_with(
-                dev,
-                c"tokens",
-                Geometry::of::<[u64; 8]>(),
-                Options::new().tokens(),
-            ),
+    pub(crate) fn new(dev: &'bound Device<Bound>) -> Result<Self> {
+        let options = Options::new().tokens();
+        let pool = Pool::new_with(dev, c"tokens", Geometry::of::<[u64; 8]>(), options)?;
+        let tokens = Self {
             kept: Self::keep(&pool)?,
-        })
-        .pin_chain(|tokens| tokens.come_and_go())
+            pool,
+        };
+
+        tokens.come_and_go()?;
+        Ok(tokens)
     }
 
     fn keep(pool: &Pool<'_, [u64; 8]>) -> Result<RawBlock> {
@@ -71,9 +68,8 @@ impl<'bound> Tokens<'bound> {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Tokens<'_> {
-    fn drop(self: Pin<&mut Self>) {
+impl Drop for Tokens<'_> {
+    fn drop(&mut self) {
         let works = self.come_and_go().is_ok();
         let block = self.pool.from_raw(self.kept);
         let intact = block.is_ok_and(|block| block.copy_read() == STAMP);

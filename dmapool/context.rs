@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the caller may do: sleep, which no type can say of those who drop a pool; and write to the
+//! log once more.
+
+// `dmapool/helpers.c`
+extern "C" {
+    fn rust_dmapool_may_sleep() -> bool;
+    fn rust_dmapool_may_report() -> bool;
+}
+
+/// Whether the caller may sleep, as far as the kernel knows: it is not in an interrupt, interrupts
+/// are enabled, and, if the kernel counts that, preemption as well.
+pub(crate) fn may_sleep() -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_may_sleep() }
+}
+
+/// Whether the log has room for a report that a device, or a driver in C, can cause as often as it
+/// likes.
+pub(crate) fn may_report() -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_may_report() }
+}
