@@ -15,12 +15,16 @@ mod block;
 mod common;
 #[path = "../../../dmapool/contents.rs"]
 mod contents;
+#[path = "../../../dmapool/context.rs"]
+mod context;
 #[path = "../../../dmapool/current.rs"]
 mod current;
 #[path = "../../../dmapool/geometry.rs"]
 mod geometry;
 #[path = "../../../dmapool/gfp.rs"]
 mod gfp;
+#[path = "../../../dmapool/index.rs"]
+mod index;
 #[path = "../../../dmapool/options.rs"]
 mod options;
 #[path = "../../../dmapool/page.rs"]
@@ -37,7 +41,7 @@ mod table;
 mod tokens;
 
 mod debugfs;
-mod index;
+mod helpers;
 mod models;
 mod module_parameters;
 mod module_ref;

@@ -5,15 +5,24 @@
 //! What must hold in the end is in `run.rs`. A model is explored wholly if it says no number of
 //! preemptions.
 
-use crate::run::*;
+use crate::{
+    raw_pool::BadFree,
+    run::*,
+    tokens::RawBlock,
+    Options, //
+};
 use kernel::{
+    dma::Coherent,
     model::{
+        align_dma,
         limit_dma,
+        limit_entries,
         run_on, //
     },
     page::PAGE_SIZE,
     prelude::*,
 };
+use std::cell::Cell;
 
 // What a thread does.
 
@@ -25,6 +34,13 @@ fn get(pool: Pool, mut blocks: Blocks) -> Blocks {
 /// Where there are enough blocks for all threads.
 fn get_surely(pool: Pool, mut blocks: Blocks) -> Blocks {
     blocks.push(alloc(pool).expect("there is a free block"));
+    blocks
+}
+
+/// Allocates a block of the current page, which is then found by its numbers.
+fn get_known(pool: Pool, mut blocks: Blocks) -> Blocks {
+    blocks.extend(alloc_at_once(pool));
+    assert!(blocks.iter().all(Owned::is_known), "a block is not known");
     blocks
 }
 
@@ -60,15 +76,35 @@ fn shrink(pool: Pool, blocks: Blocks) -> Blocks {
     blocks
 }
 
+fn shrink_get(pool: Pool, blocks: Blocks) -> Blocks {
+    get(pool, shrink(pool, blocks))
+}
+
 fn reserve(pool: Pool, blocks: Blocks) -> Blocks {
     let _ = pool.prefill(2, GFP_KERNEL);
     blocks
+}
+
+/// Frees the target, whether it is there or not.
+fn misfree(pool: Pool, blocks: Blocks) -> Blocks {
+    free_target(pool);
+    blocks
+}
+
+fn misfree_twice(pool: Pool, blocks: Blocks) -> Blocks {
+    misfree(pool, misfree(pool, blocks))
 }
 
 // The state they start from.
 
 /// Nothing.
 fn empty(_: Pool) -> Vec<Blocks> {
+    Vec::new()
+}
+
+/// Nothing but the reserve, and no more can be had.
+fn empty_and_closed(_: Pool) -> Vec<Blocks> {
+    limit_dma(0);
     Vec::new()
 }
 
@@ -102,6 +138,14 @@ fn free(pool: Pool, count: usize) -> Vec<Blocks> {
 /// The same, and no more pages can be had.
 fn only_free(pool: Pool, count: usize) -> Vec<Blocks> {
     drop(only(pool, [count]));
+    Vec::new()
+}
+
+/// The same, but it is CPU 1's current page.
+fn free_elsewhere(pool: Pool, count: usize) -> Vec<Blocks> {
+    run_on(1);
+    free(pool, count);
+    run_on(0);
     Vec::new()
 }
 
@@ -155,6 +199,157 @@ fn two_words(pool: Pool) -> Vec<Blocks> {
     free(pool, 65)
 }
 
+/// The only block there is, taken and nobody's, is the target.
+fn loose(pool: Pool) -> Vec<Blocks> {
+    aim_at(alloc(pool).unwrap().disown());
+    limit_dma(0);
+    Vec::new()
+}
+
+/// The same, but there is another block, which is free. It is the first one in their page.
+fn loose_and_free(pool: Pool) -> Vec<Blocks> {
+    let first = alloc(pool);
+
+    loose(pool);
+    drop(first);
+    Vec::new()
+}
+
+/// A block that is free is the target.
+fn freed(pool: Pool) -> Vec<Blocks> {
+    let block = alloc(pool).unwrap();
+
+    aim_at(block.address());
+    drop(block);
+    Vec::new()
+}
+
+/// Nothing, and the target is block `index` of the page that is had next.
+fn invented(pool: Pool, index: usize) -> Vec<Blocks> {
+    let (cpu, dma) = Coherent::foresee(PAGE_SIZE);
+    let offset = index * pool.geometry().size();
+
+    aim_at(Address {
+        cpu: cpu.wrapping_add(offset),
+        dma: dma + offset as u64,
+    });
+    Vec::new()
+}
+
+/// The same, and the page has its memory already, but could not be entered into the index.
+fn invented_and_kept(pool: Pool, index: usize) -> Vec<Blocks> {
+    invented(pool, index);
+    limit_entries(0);
+    assert!(alloc(pool).is_none());
+    limit_entries(1);
+    Vec::new()
+}
+
+/// One block for each thread, of pages that are kept in the same place when found.
+fn colliding(pool: Pool) -> Vec<Blocks> {
+    align_dma(256 * PAGE_SIZE);
+    taken(pool, [1, 1])
+}
+
+// Reserves and tokens.
+
+const RESERVE: Options = Options::new().min_nr(1);
+const RESERVE_OF_TWO: Options = Options::new().min_nr(2);
+const TOKENS: Options = Options::new().tokens();
+const TOKENS_AND_RESERVE: Options = TOKENS.min_nr(1);
+
+fn get_atomic(pool: Pool, mut blocks: Blocks) -> Blocks {
+    blocks.extend(alloc_atomic(pool));
+    blocks
+}
+
+/// Where there are enough blocks for all threads.
+fn get_atomic_surely(pool: Pool, mut blocks: Blocks) -> Blocks {
+    blocks.push(alloc_atomic(pool).expect("there is a free block"));
+    blocks
+}
+
+fn put_get_atomic(pool: Pool, blocks: Blocks) -> Blocks {
+    get_atomic(pool, put(pool, blocks))
+}
+
+fn put_get_atomic_surely(pool: Pool, blocks: Blocks) -> Blocks {
+    get_atomic_surely(pool, put(pool, blocks))
+}
+
+fn refill(pool: Pool, blocks: Blocks) -> Blocks {
+    let _ = pool.refill(GFP_KERNEL);
+    blocks
+}
+
+/// Allocates so many blocks for each thread, which is all that there are, the reserve included.
+fn all<const N: usize>(pool: Pool, counts: [usize; N]) -> Vec<Blocks> {
+    let block = |_| alloc_atomic(pool).unwrap();
+
+    limit_dma(0);
+    let blocks = counts.map(|count| (0..count).map(block).collect()).into();
+    assert!(alloc_atomic(pool).is_none());
+    blocks
+}
+
+/// A block of a page for the first thread, and that of the reserve for the second. There are no
+/// others.
+fn paged_and_reserved(pool: Pool) -> Vec<Blocks> {
+    let mut blocks = taken(pool, [1]);
+
+    blocks.extend(all(pool, [1]));
+    blocks
+}
+
+thread_local! {
+    static TOKEN: Cell<Option<RawBlock>> = const { Cell::new(None) };
+}
+
+/// The only block is out.
+fn out(pool: Pool) -> Vec<Blocks> {
+    TOKEN.set(Some(alloc_atomic(pool).unwrap().let_out()));
+    limit_dma(0);
+    Vec::new()
+}
+
+fn turn_back(pool: Pool, mut blocks: Blocks) -> Blocks {
+    blocks.extend(TOKEN.get().and_then(|token| take_back(pool, token)));
+    blocks
+}
+
+/// Turns the token back, and has the block out once more, by itself.
+fn turn_back_and_again(pool: Pool, mut blocks: Blocks) -> Blocks {
+    if let Some(block) = TOKEN.get().and_then(|token| take_back(pool, token)) {
+        let next = block.let_out();
+
+        blocks.push(take_back(pool, next).expect("nobody else knows it"));
+    }
+    blocks
+}
+
+/// The same, and the block is freed in between.
+fn turn_back_free_and_again(pool: Pool, mut blocks: Blocks) -> Blocks {
+    drop(TOKEN.get().and_then(|token| take_back(pool, token)));
+    if let Some(block) = alloc_atomic(pool) {
+        let next = block.let_out();
+
+        blocks.push(take_back(pool, next).expect("nobody else knows it"));
+    }
+    blocks
+}
+
+// What comes of the frees of the target.
+
+fn one_is_late(outcomes: &[Outcome]) -> bool {
+    let late = |outcome: &&Outcome| **outcome == Err(BadFree::AlreadyFree);
+
+    outcomes.contains(&Ok(())) && outcomes.iter().filter(late).count() == outcomes.len() - 1
+}
+
+fn all_refused(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(Result::is_err)
+}
+
 macro_rules! models {
     ($($name:ident($($field:ident: $value:expr),*): $before:expr, $threads:expr;)*) => {
         /// All models, the small ones first.
@@ -198,10 +393,10 @@ models! {
     put_while_replaced(blocks: 1): current_and_freed, [(0, get), (0, put)];
     put_while_replaced_elsewhere(blocks: 1): current_and_freed, [(0, get), (1, put)];
     // A search clears an announcement that is made again.
-    announce_while_searched(blocks: 1, atomics: 256): stale_announcement, [(0, get), (1, put)];
+    announce_while_searched(blocks: 1): stale_announcement, [(0, get), (1, put)];
 
     // Who makes a tree, and a leaf below its root?
-    grow_grow_tree(blocks: 1, preemptions: Some(1)): |pool| taken(pool, [64]), [(0, get), (1, get)];
+    grow_grow_tree(blocks: 1, preemptions: Some(2)): |pool| taken(pool, [64]), [(0, get), (1, get)];
 
     // Shrinking.
     shrink_get(blocks: 2): |pool| free(pool, 2), [(0, shrink), (1, get)];
@@ -209,16 +404,19 @@ models! {
     shrink_get_put(blocks: 1): |pool| free(pool, 1), [(0, shrink), (0, get_put)];
     shrink_put(blocks: 2): |pool| taken(pool, [0, 1]), [(0, shrink), (1, put)];
     shrink_bulk(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get_bulk)];
-    shrink_words(blocks: 65): two_words, [(0, shrink), (0, get_two)];
+    shrink_words(blocks: 65, preemptions: Some(6)): two_words, [(0, shrink), (0, get_two)];
     shrink_put_get(blocks: 1, preemptions: Some(2)): |pool| taken(pool, [1]),
         [(0, put_get), (1, get_put), (2, shrink)];
     shrink_put_get_one_cpu(blocks: 1, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (0, get_put), (0, shrink)];
+    // A page loses its memory and has some again, while it is a CPU's current one.
+    shrink_grow_current(blocks: 2): |pool| free_elsewhere(pool, 2),
+        [(0, shrink_get), (1, get_known)];
     // One shrinks, and the page has memory again, while the other is about to take all its bits.
     shrink_shrink_get(blocks: 1, preemptions: Some(2)): |pool| free(pool, 1),
         [(0, shrink), (1, shrink), (2, get)];
     // The same, and the page has more blocks than before, of which one is free.
-    shrink_shrink_grow(blocks: 1, joins: true): free_and_large,
+    shrink_shrink_grow(blocks: 1, joins: true, preemptions: Some(4)): free_and_large,
         [(0, shrink), (0, |pool, blocks| {
             let mut blocks = get_two(pool, shrink(pool, blocks));
 
@@ -226,9 +424,83 @@ models! {
             blocks
         })];
 
+    // Freeing by address.
+    exchange_checked(blocks: 1, checked: true): |pool| only(pool, [1, 1]),
+        [(0, put_get), (1, put_get)];
+    grow_put_checked(blocks: 1, checked: true): |pool| taken(pool, [0, 1]), [(0, get), (1, put)];
+    found_found(blocks: 1, checked: true): colliding, [(0, put), (1, put)];
+    // One takes a block while the page is not quite filled, and frees it.
+    grow_get_put_checked(blocks: 2, checked: true, preemptions: Some(4)): empty_one_page,
+        [(0, get), (1, get_put)];
+
+    // Freeing what is not the caller's. It is nobody's all the time: others take what comes first.
+    free_free(blocks: 1, checked: true, outcomes: one_is_late): loose,
+        [(0, misfree), (1, misfree)];
+    free_twice_get(blocks: 2, checked: true, outcomes: one_is_late): loose_and_free,
+        [(0, misfree_twice), (1, get_surely)];
+    shrink_misfree(blocks: 1, checked: true, outcomes: all_refused): freed,
+        [(0, shrink), (1, misfree)];
+    grow_misfree(blocks: 2, checked: true, outcomes: all_refused): |pool| invented(pool, 1),
+        [(0, get), (1, misfree)];
+    grow_misfree_words(blocks: 65, checked: true, outcomes: all_refused): |pool| invented(pool, 64),
+        [(0, get), (1, misfree)];
+    grow_misfree_kept(blocks: 2, checked: true, outcomes: all_refused):
+        |pool| invented_and_kept(pool, 1), [(0, get), (1, misfree)];
+    reserve_misfree(blocks: 2, checked: true, outcomes: all_refused): |pool| invented(pool, 0),
+        [(0, reserve), (1, misfree)];
+    grow_put_misfree(blocks: 2, checked: true, outcomes: all_refused): |pool| invented(pool, 1),
+        [(0, get_put), (1, misfree)];
+    // One finds the page where the other has noted it.
+    grow_misfree_misfree(blocks: 2, checked: true, outcomes: all_refused, preemptions: Some(2)):
+        |pool| invented(pool, 1), [(0, get), (1, misfree), (1, misfree)];
+    grow_misfree_get(blocks: 3, checked: true, outcomes: all_refused, preemptions: Some(2)):
+        |pool| invented(pool, 2), [(0, get), (1, misfree), (2, get)];
+
     // Growing.
-    grow_reserve(blocks: 2): empty, [(0, reserve), (1, get)];
-    grow_grow_fail(blocks: 2): empty_one_page, [(0, get), (1, get)];
+    grow_reserve(blocks: 2, preemptions: Some(7)): empty, [(0, reserve), (1, get)];
+    grow_grow_fail(blocks: 2, preemptions: Some(4)): empty_one_page, [(0, get), (1, get)];
     grow_grow_one_cpu(blocks: 2, preemptions: Some(3)): empty, [(0, get), (0, get)];
-    grow_grow(blocks: 2): empty, [(0, get), (1, get)];
+    grow_grow(blocks: 2, preemptions: Some(5)): empty, [(0, get), (1, get)];
+
+    // The reserve.
+    reserve_put_get(blocks: 1, options: RESERVE): |pool| all(pool, [1, 0]),
+        [(0, put), (1, get_atomic)];
+    reserve_put_put(blocks: 1, options: RESERVE): paged_and_reserved, [(0, put), (1, put)];
+    reserve_get_get(blocks: 2, options: RESERVE_OF_TWO): empty_and_closed,
+        [(0, get_atomic_surely), (1, get_atomic_surely)];
+    reserve_exchange(blocks: 1, options: RESERVE_OF_TWO): |pool| all(pool, [1, 1]),
+        [(0, put_get_atomic_surely), (1, put_get_atomic_surely)];
+    // One frees into the reserve, the other into a page, and each takes what the other has freed.
+    reserve_exchange_kinds(blocks: 1, options: RESERVE): paged_and_reserved,
+        [(0, put_get_atomic_surely), (1, put_get_atomic_surely)];
+    reserve_shrink_put(blocks: 2, options: RESERVE): |pool| all(pool, [0, 1, 1]),
+        [(0, shrink), (1, put), (0, put)];
+    reserve_refill_get(blocks: 2, options: RESERVE): |pool| {
+        let blocks = all(pool, [2]);
+        limit_dma(usize::MAX);
+        blocks
+    }, [(0, refill), (1, get_atomic)];
+    reserve_refill_put(blocks: 2, options: RESERVE): |pool| {
+        let blocks = all(pool, [0, 2]);
+        limit_dma(usize::MAX);
+        blocks
+    }, [(0, refill), (1, put)];
+    reserve_three(blocks: 1, options: RESERVE, preemptions: Some(2)): paged_and_reserved,
+        [(0, put), (1, put_get_atomic), (2, refill)];
+    reserve_three_shrink(blocks: 1, options: RESERVE, preemptions: Some(2)): paged_and_reserved,
+        [(0, put), (1, put_get_atomic), (2, shrink)];
+
+    // Tokens.
+    token_twice(blocks: 1, options: TOKENS): out, [(0, turn_back), (1, turn_back)];
+    token_three_times(blocks: 1, options: TOKENS): out,
+        [(0, turn_back), (1, turn_back), (2, turn_back)];
+    token_replayed(blocks: 1, options: TOKENS): out, [(0, turn_back), (1, turn_back_and_again)];
+    token_replayed_after_free(blocks: 1, options: TOKENS): out,
+        [(0, turn_back), (1, turn_back_free_and_again)];
+    token_replayed_three(blocks: 1, options: TOKENS, preemptions: Some(2)): out,
+        [(0, turn_back), (1, turn_back_free_and_again), (2, turn_back_and_again)];
+    token_shrink(blocks: 1, options: TOKENS): out,
+        [(0, shrink), (1, turn_back_free_and_again)];
+    token_reserve(blocks: 1, options: TOKENS_AND_RESERVE): out,
+        [(0, turn_back), (1, turn_back_free_and_again)];
 }

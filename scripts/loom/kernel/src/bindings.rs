@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What poisoning needs, which is off, and the bits of allocation flags.
+//! What the index needs, the bits of allocation flags, and poisoning, which is off.
 
+pub use crate::xarray::{
+    xa_destroy,
+    xa_load,
+    xarray, //
+};
 use core::ffi::{
     c_char,
     c_int,
@@ -52,4 +57,13 @@ pub unsafe fn print_hex_dump(
     _ascii: bool,
 ) {
     unreachable!()
+}
+
+/// # Safety
+///
+/// There must be `len` bytes at `buf`.
+pub unsafe fn get_random_bytes(buf: *mut c_void, len: usize) {
+    // Not random, but no token depends on that.
+    // SAFETY: By the requirements of this function.
+    unsafe { buf.cast::<u8>().write_bytes(1, len) };
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::Deref, //
+};
 
 pub struct Bound;
 pub struct Normal;
@@ -16,4 +19,12 @@ impl<Context> Device<Context> {
 impl Device<Bound> {
     /// The only device that there is.
     pub const ONLY: &'static Self = &Self(PhantomData);
+}
+
+impl Deref for Device<Bound> {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &Device(PhantomData)
+    }
 }

@@ -19,8 +19,14 @@ use core::{
 
 pub type DmaAddress = u64;
 
-/// Thin, so that a record is as large as in the kernel: the length is in front of the memory.
+/// Thin, so that a record is as large as in the kernel: what else there is to know is in front of
+/// the memory.
 pub struct Coherent<T: ?Sized>(*mut u8, PhantomData<*mut T>);
+
+struct Header {
+    len: usize,
+    dma: DmaAddress,
+}
 
 // SAFETY: It owns its memory.
 unsafe impl Send for Coherent<[u8]> {}
@@ -31,20 +37,26 @@ impl Coherent<[u8]> {
     }
 
     pub fn zeroed_slice(_dev: &Device<Bound>, len: usize, _flags: Flags) -> Result<Self> {
-        model::begin_dma(len).ok_or(ENOMEM)?;
+        let dma = model::begin_dma(len).ok_or(ENOMEM)?;
         let start = model::allocate(Self::layout(len));
 
         // SAFETY: It is new memory of that layout.
         unsafe {
             start.write_bytes(0, PAGE_SIZE + len);
-            start.cast::<usize>().write(len);
+            start.cast::<Header>().write(Header { len, dma });
         }
         Ok(Self(start, PhantomData))
     }
 
+    /// Where the next memory will be, of `len` bytes; no part of the real crate.
+    pub fn foresee(len: usize) -> (*mut u8, DmaAddress) {
+        let start = model::foresee(Self::layout(len));
+
+        (start.wrapping_add(PAGE_SIZE), model::next_dma(len))
+    }
+
     pub fn len(&self) -> usize {
-        // SAFETY: Written when the memory was allocated.
-        unsafe { self.0.cast::<usize>().read() }
+        self.header().len
     }
 
     pub fn as_mut_ptr(&self) -> *mut [u8] {
@@ -53,7 +65,8 @@ impl Coherent<[u8]> {
     }
 
     pub fn dma_address(&self) -> DmaAddress {
-        self.as_mut_ptr() as *mut u8 as DmaAddress
+        model::reach(self.0 as usize);
+        self.header().dma
     }
 
     pub fn as_view(&self) -> CoherentView<'_, [u8]> {
@@ -61,12 +74,16 @@ impl Coherent<[u8]> {
     }
 }
 
+impl<T: ?Sized> Coherent<T> {
+    fn header(&self) -> &Header {
+        // SAFETY: Written when the memory was allocated.
+        unsafe { &*self.0.cast::<Header>() }
+    }
+}
+
 impl<T: ?Sized> Drop for Coherent<T> {
     fn drop(&mut self) {
-        // SAFETY: Written when the memory was allocated.
-        let len = unsafe { self.0.cast::<usize>().read() };
-
-        model::end_dma(self.0, len);
+        model::end_dma(self.0, self.header().len);
         model::free(self.0);
     }
 }

@@ -10,6 +10,8 @@
 
 use loom::{
     cell::UnsafeCell,
+    explore,
+    stop_exploring,
     sync::atomic::{
         fence,
         AtomicU64,
@@ -24,7 +26,10 @@ use std::{
         Layout, //
     },
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
     rc::Rc, //
 };
 
@@ -44,12 +49,23 @@ pub struct Settings {
 struct Execution {
     cpus: u32,
     concurrent: bool,
-    spare: Vec<Rc<AtomicU64>>,
+    spare: Vec<AtomicU64>,
     cells: BTreeMap<usize, Cell>,
+    /// The atomic variables that were accessed since this is `Some`, by address.
+    accessed: Option<BTreeSet<usize>>,
+    /// Atomic variables that stay plain numbers, by address.
+    counters: BTreeSet<usize>,
     regions: BTreeMap<usize, Region>,
     /// How many bytes of DMA memory can be had.
     dma_left: usize,
     dma_live: usize,
+    /// No DMA memory was had at this address or after it.
+    dma_next: u64,
+    dma_align: u64,
+    /// How many entries an index can be given.
+    entries_left: usize,
+    /// Memory that is not allocated yet, but of which it is known where it will be.
+    foreseen: Option<Region>,
 }
 
 /// An area of memory. Its address is used only once in an execution.
@@ -70,6 +86,7 @@ thread_local! {
 
 loom::thread_local! {
     static CPU: std::cell::Cell<u32> = std::cell::Cell::new(0);
+    static THREAD: std::cell::Cell<usize> = std::cell::Cell::new(0);
 }
 
 /// Never around an operation of loom's that may switch to another thread.
@@ -97,7 +114,13 @@ pub fn check(settings: Settings, f: impl Fn() + Send + Sync + 'static) -> usize 
         let begin = Execution {
             cpus: settings.cpus,
             dma_left: usize::MAX,
-            spare: (0..settings.atomics).map(|_| Rc::default()).collect(),
+            // Not among the addresses of the CPU.
+            dma_next: 1 << 32,
+            dma_align: 1,
+            entries_left: usize::MAX,
+            spare: (0..settings.atomics)
+                .map(|_| AtomicU64::default())
+                .collect(),
             ..Execution::default()
         };
 
@@ -120,13 +143,14 @@ pub fn run_on(cpu: u32) {
 
 /// Runs `bodies` as threads, each on the CPU that stands with it, and returns their results.
 pub fn threads<R: 'static>(bodies: Vec<(u32, Box<dyn FnOnce() -> R>)>) -> Vec<R> {
-    let run = |(cpu, body): (u32, Box<dyn FnOnce() -> R>)| {
+    let run = |(number, (cpu, body)): (usize, (u32, Box<dyn FnOnce() -> R>))| {
+        THREAD.with(|this| this.set(number));
         run_on(cpu);
         body()
     };
 
     with(|execution| execution.concurrent = true);
-    let mut bodies = bodies.into_iter();
+    let mut bodies = bodies.into_iter().enumerate();
     let first = bodies.next();
     let others: Vec<_> = bodies
         .map(|body| thread::spawn(move || run(body)))
@@ -139,7 +163,7 @@ pub fn threads<R: 'static>(bodies: Vec<(u32, Box<dyn FnOnce() -> R>)>) -> Vec<R>
         for cell in execution.cells.values_mut() {
             // SAFETY: The other threads have ended.
             cell.base = cell.base.wrapping_add(match cell.shared.take() {
-                Some(atomic) => unsafe { atomic.unsync_load() },
+                Some(shared) => unsafe { shared.value.unsync_load() },
                 None => 0,
             });
         }
@@ -171,7 +195,30 @@ pub(crate) fn full_barrier() {
 pub(crate) struct Cell {
     address: usize,
     base: u64,
-    shared: Option<Rc<AtomicU64>>,
+    shared: Option<Rc<Shared>>,
+}
+
+/// loom's part of an atomic variable.
+///
+/// Of the accesses to a variable loom remembers the last one, and the last one that is no load. If
+/// another access races with that, loom has them in the other order as well. So if one thread
+/// loads, and another one loads and then writes, loom misses that the first load races with the
+/// write: the last access was by the thread that writes (tokio-rs/loom#166, #392). A load before a
+/// compare-and-exchange is always such a case.
+///
+/// So each thread that loads has a variable for that alone. It loads this one after the other, and
+/// who writes to the other one pretends to write to this one. As nobody does, nothing is ordered by
+/// it. Where it is accessed loom does not explore, but goes back to the access before, which is the
+/// one that it stands for.
+pub(crate) struct Shared {
+    value: AtomicU64,
+    /// By the thread that loads.
+    loads: RefCell<BTreeMap<usize, Rc<AtomicU64>>>,
+}
+
+/// One that is zero.
+fn spare_atomic(spare: &mut Vec<AtomicU64>) -> AtomicU64 {
+    spare.pop().expect("the model needs more `atomics`")
 }
 
 /// The atomic variable at `address`, which is `initial` if nobody has used it yet.
@@ -180,21 +227,77 @@ pub(crate) fn cell(address: usize, initial: u64) -> Cell {
         if let Some(region) = execution.region(address) {
             assert!(!region.freed, "use after free");
         }
+        if let Some(accessed) = &mut execution.accessed {
+            accessed.insert(address);
+        }
         let cell = execution.cells.entry(address).or_insert(Cell {
             address,
             base: initial,
             shared: None,
         });
-        if execution.concurrent && cell.shared.is_none() {
-            cell.shared = Some(
-                execution
-                    .spare
-                    .pop()
-                    .expect("the model needs more `atomics`"),
-            );
+        let shares = execution.concurrent && !execution.counters.contains(&address);
+
+        if shares && cell.shared.is_none() {
+            cell.shared = Some(Rc::new(Shared {
+                value: spare_atomic(&mut execution.spare),
+                loads: RefCell::default(),
+            }));
         }
         cell.clone()
     })
+}
+
+/// The atomic variables that `f` accesses, by address.
+fn accessed_by(f: impl FnOnce()) -> BTreeSet<usize> {
+    with(|execution| execution.accessed = Some(BTreeSet::new()));
+    f();
+    with(|execution| execution.accessed.take()).unwrap()
+}
+
+/// What `count` accesses, and `find` does not, are counters from which nothing is inferred. They
+/// stay plain numbers when there are threads: with the orders in which these can change them, there
+/// would be many times as much to explore.
+pub fn leave_out_counters(count: impl FnOnce(), find: impl FnOnce()) {
+    let counters = &accessed_by(count) - &accessed_by(find);
+
+    with(|execution| execution.counters = counters);
+}
+
+impl Shared {
+    /// This thread has loaded the variable.
+    fn loaded(&self) {
+        let this = THREAD.with(|this| this.get());
+        let own = with(|execution| {
+            let mut loads = self.loads.borrow_mut();
+            let load = loads.entry(this);
+
+            load.or_insert_with(|| Rc::new(spare_atomic(&mut execution.spare)))
+                .clone()
+        });
+
+        stop_exploring();
+        own.load(Ordering::Relaxed);
+        explore();
+    }
+
+    /// This thread has written to the variable, or would have if it had found what it expected.
+    fn written(&self) {
+        let this = THREAD.with(|this| this.get());
+        let others: Vec<_> = self
+            .loads
+            .borrow()
+            .iter()
+            .filter(|(thread, _)| **thread != this)
+            .map(|(_, other)| other.clone())
+            .collect();
+
+        stop_exploring();
+        for other in others {
+            let failed = other.compare_exchange(1, 1, Ordering::Relaxed, Ordering::Relaxed);
+            assert!(failed.is_err());
+        }
+        explore();
+    }
 }
 
 impl Cell {
@@ -214,14 +317,22 @@ impl Cell {
 
     pub(crate) fn load(self, order: Ordering) -> u64 {
         match &self.shared {
-            Some(atomic) => self.from_base(atomic.load(order)),
+            Some(shared) => {
+                let value = shared.value.load(order);
+
+                shared.loaded();
+                self.from_base(value)
+            }
             None => self.base,
         }
     }
 
     pub(crate) fn store(self, value: u64, order: Ordering) {
         match &self.shared {
-            Some(atomic) => atomic.store(self.in_base(value), order),
+            Some(shared) => {
+                shared.value.store(self.in_base(value), order);
+                shared.written();
+            }
             None => {
                 self.replace(value);
             }
@@ -230,14 +341,24 @@ impl Cell {
 
     pub(crate) fn swap(self, value: u64, order: Ordering) -> u64 {
         match &self.shared {
-            Some(atomic) => self.from_base(atomic.swap(self.in_base(value), order)),
+            Some(shared) => {
+                let old = shared.value.swap(self.in_base(value), order);
+
+                shared.written();
+                self.from_base(old)
+            }
             None => self.replace(value),
         }
     }
 
     pub(crate) fn fetch_add(self, value: u64, order: Ordering) -> u64 {
         match &self.shared {
-            Some(atomic) => self.from_base(atomic.fetch_add(value, order)),
+            Some(shared) => {
+                let old = shared.value.fetch_add(value, order);
+
+                shared.written();
+                self.from_base(old)
+            }
             None => {
                 let sum = self.base.wrapping_add(value);
                 self.replace(sum)
@@ -247,11 +368,14 @@ impl Cell {
 
     pub(crate) fn compare_exchange(self, old: u64, new: u64, order: Ordering) -> Result<u64, u64> {
         match &self.shared {
-            Some(atomic) => {
+            Some(shared) => {
                 let (old, new) = (self.in_base(old), self.in_base(new));
+                let result = shared
+                    .value
+                    .compare_exchange(old, new, order, Ordering::Relaxed);
 
-                atomic
-                    .compare_exchange(old, new, order, Ordering::Relaxed)
+                shared.written();
+                result
                     .map(|old| self.from_base(old))
                     .map_err(|now| self.from_base(now))
             }
@@ -270,23 +394,48 @@ impl Execution {
     }
 }
 
+impl Region {
+    fn new(layout: Layout) -> Self {
+        // A size of zero cannot be allocated, and would not have an address of its own.
+        let layout = Layout::from_size_align(layout.size().max(1), layout.align()).unwrap();
+        // SAFETY: The size is not zero.
+        let start = unsafe { alloc(layout) };
+
+        assert!(!start.is_null());
+        Self {
+            start,
+            layout,
+            contents: Rc::new(UnsafeCell::new(())),
+            public: false,
+            freed: false,
+            blocks: BTreeMap::new(),
+        }
+    }
+}
+
 /// New memory, not initialized.
 pub(crate) fn allocate(layout: Layout) -> *mut u8 {
-    // A size of zero cannot be allocated, and would not have an address of its own.
-    let layout = Layout::from_size_align(layout.size().max(1), layout.align()).unwrap();
-    // SAFETY: The size is not zero.
-    let start = unsafe { alloc(layout) };
-    let region = Region {
-        start,
-        layout,
-        contents: Rc::new(UnsafeCell::new(())),
-        public: false,
-        freed: false,
-        blocks: BTreeMap::new(),
+    let foreseen = with(|execution| execution.foreseen.take_if(|region| region.layout == layout));
+    let region = match foreseen {
+        Some(mut region) => {
+            // It is this thread that writes to it first.
+            region.contents = Rc::new(UnsafeCell::new(()));
+            region
+        }
+        None => Region::new(layout),
     };
+    let start = region.start;
 
-    assert!(!start.is_null());
     with(|execution| execution.regions.insert(start as usize, region));
+    start
+}
+
+/// Where the next memory of that layout will be.
+pub(crate) fn foresee(layout: Layout) -> *mut u8 {
+    let region = Region::new(layout);
+    let start = region.start;
+
+    with(|execution| execution.foreseen = Some(region));
     start
 }
 
@@ -349,11 +498,43 @@ pub fn dma_live() -> usize {
     with(|execution| execution.dma_live)
 }
 
-/// Counts DMA memory. `None` if there is not enough.
-pub(crate) fn begin_dma(bytes: usize) -> Option<()> {
+/// Where DMA memory is from now on, for the device: at multiples of `bytes`.
+pub fn align_dma(bytes: usize) {
+    with(|execution| execution.dma_align = bytes as u64);
+}
+
+/// The DMA address of the next memory, if that is so large.
+pub(crate) fn next_dma(bytes: usize) -> u64 {
+    let size = bytes.next_power_of_two() as u64;
+
+    with(|execution| {
+        execution
+            .dma_next
+            .next_multiple_of(size.max(execution.dma_align))
+    })
+}
+
+/// Counts DMA memory, and returns its address. `None` if there is not enough.
+pub(crate) fn begin_dma(bytes: usize) -> Option<u64> {
+    let dma = next_dma(bytes);
+
     with(|execution| {
         execution.dma_left = execution.dma_left.checked_sub(bytes)?;
         execution.dma_live += bytes;
+        execution.dma_next = dma + bytes as u64;
+        Some(dma)
+    })
+}
+
+/// Limits how many entries an index can be given from now on.
+pub fn limit_entries(count: usize) {
+    with(|execution| execution.entries_left = count);
+}
+
+/// Counts an entry. `None` if it cannot be had.
+pub(crate) fn begin_entry() -> Option<()> {
+    with(|execution| {
+        execution.entries_left = execution.entries_left.checked_sub(1)?;
         Some(())
     })
 }

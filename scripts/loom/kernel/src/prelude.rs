@@ -7,6 +7,7 @@ pub use crate::{
     },
     dev_err,
     fmt,
+    pin_init,
     static_assert, //
 };
 pub use core::{

@@ -6,11 +6,15 @@ use super::{
 };
 use crate::{
     model,
+    pin_init::PinInit,
     prelude::*, //
 };
 use core::{
     alloc::Layout,
-    ops::Deref,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
     ptr::{
         self,
         NonNull, //
@@ -32,6 +36,20 @@ impl<T> KBox<T> {
         // SAFETY: It is new memory for a `T`.
         unsafe { start.write(value) };
         Ok(Self(start))
+    }
+
+    pub fn pin_init<E>(init: impl PinInit<T, E>, _flags: Flags) -> Result<Pin<Self>>
+    where
+        Error: From<E>,
+    {
+        let start = NonNull::new(model::allocate(Layout::new::<T>()).cast::<T>());
+        let start = start.ok_or(ENOMEM)?;
+
+        // SAFETY: It is new memory for a `T`, which does not move.
+        unsafe {
+            init.init(start.as_ptr())?;
+            Ok(Pin::new_unchecked(Self(start)))
+        }
     }
 
     pub fn into_raw(this: Self) -> *mut T {
@@ -73,6 +91,13 @@ impl<T: ?Sized> Deref for KBox<T> {
     fn deref(&self) -> &T {
         // SAFETY: It owns a `T`.
         unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for KBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: It owns a `T`.
+        unsafe { self.0.as_mut() }
     }
 }
 

@@ -46,8 +46,9 @@ pub mod flags {
 }
 
 #[derive(Clone, Copy)]
-pub struct NumaNode;
+#[allow(dead_code)] // The sources look at it as a number.
+pub struct NumaNode(i32);
 
 impl NumaNode {
-    pub const NO_NODE: Self = Self;
+    pub const NO_NODE: Self = Self(-1);
 }

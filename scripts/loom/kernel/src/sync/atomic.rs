@@ -147,8 +147,13 @@ impl<T: AtomicType> Atomic<T> {
     }
 
     pub fn store<O: Order>(&self, value: T, _: O) {
-        assert!(!T::POINTER, "not needed");
-        self.cell().store(value.into_bits(), O::ORDERING);
+        let bits = value.into_bits();
+        let cell = self.cell();
+
+        if T::POINTER {
+            model::publish(bits as usize);
+        }
+        cell.store(bits, O::ORDERING);
     }
 
     pub fn xchg<O: Order>(&self, value: T, _: O) -> T {

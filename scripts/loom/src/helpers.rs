@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is in `dmapool/helpers.c`.
+
+use kernel::{
+    bindings,
+    prelude::*,
+    xarray, //
+};
+
+/// Nothing is zeroed without being asked to.
+#[no_mangle]
+extern "C" fn rust_dmapool_want_init_on_alloc() -> bool {
+    false
+}
+
+#[no_mangle]
+extern "C" fn rust_dmapool_want_init_on_free() -> bool {
+    false
+}
+
+/// Models may sleep.
+#[no_mangle]
+extern "C" fn rust_dmapool_may_sleep() -> bool {
+    true
+}
+
+#[no_mangle]
+extern "C" fn rust_dmapool_may_report() -> bool {
+    true
+}
+
+#[no_mangle]
+extern "C" fn rust_dmapool_node_online(_node: c_int) -> bool {
+    true
+}
+
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_index_init(xa: *mut bindings::xarray) {
+    // SAFETY: The caller gives memory for one.
+    unsafe { xarray::init(xa) };
+}
+
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_index_store(
+    xa: *mut bindings::xarray,
+    index: usize,
+    entry: *mut c_void,
+    _gfp: bindings::gfp_t,
+) -> c_int {
+    // SAFETY: The caller has initialized it.
+    match unsafe { xarray::store(xa, index, entry) } {
+        Ok(()) => 0,
+        Err(_) => -12, // ENOMEM
+    }
+}
