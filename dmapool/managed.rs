@@ -358,8 +358,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         // SAFETY: The pool never leaves its box, which is freed by dropping it, and `destroy` ends
         // what it does by itself.
         unsafe {
-            raw.list();
             raw.refill_by_work()?;
+            // Last, because from then on debugfs looks at the pool.
+            raw.list();
         }
         let pool = KBox::into_raw(KBox::new(Self::from_box(raw)?, GFP_KERNEL)?);
 
