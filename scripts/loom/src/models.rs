@@ -317,6 +317,12 @@ fn turn_back(pool: Pool, mut blocks: Blocks) -> Blocks {
     blocks
 }
 
+/// Lets its block out, and turns the token back if nobody else has done so by then.
+fn let_out_and_turn_back(pool: Pool, mut blocks: Blocks) -> Blocks {
+    TOKEN.set(blocks.pop().map(|block| block.let_out()));
+    turn_back(pool, blocks)
+}
+
 /// Turns the token back, and has the block out once more, by itself.
 fn turn_back_and_again(pool: Pool, mut blocks: Blocks) -> Blocks {
     if let Some(block) = TOKEN.get().and_then(|token| take_back(pool, token)) {
@@ -492,6 +498,11 @@ models! {
 
     // Tokens.
     token_twice(blocks: 1, options: TOKENS): out, [(0, turn_back), (1, turn_back)];
+    // The token gets to the other thread by nothing that orders anything, as by a device.
+    token_by_device(blocks: 1, options: TOKENS): |pool| {
+        TOKEN.set(None);
+        taken(pool, [1])
+    }, [(0, let_out_and_turn_back), (1, turn_back)];
     token_three_times(blocks: 1, options: TOKENS): out,
         [(0, turn_back), (1, turn_back), (2, turn_back)];
     token_replayed(blocks: 1, options: TOKENS): out, [(0, turn_back), (1, turn_back_and_again)];
