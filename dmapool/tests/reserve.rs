@@ -13,6 +13,7 @@ use crate::{
     Pool, //
 };
 use kernel::{
+    alloc::Flags,
     prelude::*,
     time::{
         delay::fsleep,
@@ -30,27 +31,16 @@ fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
     Pool::new_with(device.bound(), c"reserve", GEOMETRY, options)
 }
 
-/// Allocates all that can be had without waiting, and without memory from the system.
-fn exhaust<'pool>(pool: &'pool Pool<'_>, device: &TestDevice) -> Result<KVec<Stamped<'pool>>> {
-    let mut blocks = KVec::with_capacity(1000, GFP_KERNEL)?;
-
-    device.starved(|| {
-        while let Ok(block) = pool.alloc(GFP_ATOMIC | __GFP_NOWARN) {
-            blocks.push(Stamped::new(block, blocks.len() as u64), GFP_ATOMIC)?;
-        }
-        Ok(blocks)
-    })
-}
-
-/// The same by allocations that may wait.
-fn exhaust_waiting<'pool>(
+/// Allocates with `flags` all that can be had without memory from the system.
+fn exhaust<'pool>(
     pool: &'pool Pool<'_>,
     device: &TestDevice,
+    flags: Flags,
 ) -> Result<KVec<Stamped<'pool>>> {
     let mut blocks = KVec::with_capacity(1000, GFP_KERNEL)?;
 
     device.starved(|| {
-        while let Ok(block) = pool.alloc(GFP_KERNEL | __GFP_NOWARN) {
+        while let Ok(block) = pool.alloc(flags | __GFP_NOWARN) {
             blocks.push(Stamped::new(block, blocks.len() as u64), GFP_ATOMIC)?;
         }
         Ok(blocks)
@@ -82,10 +72,10 @@ mod suite {
 
         assert!(is_full(&pool) && holds(&pool, 0));
         assert_eq!(pool.statistics().min_nr, MIN_NR);
-        let waiting = exhaust_waiting(&pool, &device)?;
+        let waiting = exhaust(&pool, &device, GFP_KERNEL)?;
         assert!(is_full(&pool) && holds(&pool, waiting.len()));
 
-        let atomic = exhaust(&pool, &device)?;
+        let atomic = exhaust(&pool, &device, GFP_ATOMIC)?;
         assert_eq!(atomic.len(), MIN_NR);
         assert_eq!(pool.statistics().reserved, 0);
         assert!(waiting.iter().all(Stamped::is_intact));
@@ -126,7 +116,7 @@ mod suite {
     fn refilled_by_who_may_wait() -> Result {
         let device = TestDevice::new(c"dmapool-refill")?;
         let pool = new_pool(&device)?;
-        let _held = exhaust(&pool, &device)?;
+        let _held = exhaust(&pool, &device, GFP_ATOMIC)?;
 
         assert_eq!(pool.statistics().reserved, 0);
         let block = pool.alloc(GFP_KERNEL)?;
@@ -143,7 +133,7 @@ mod suite {
         let mut held = KVec::new();
 
         for _ in 0..20 {
-            let more = exhaust(&pool, &device)?;
+            let more = exhaust(&pool, &device, GFP_ATOMIC)?;
 
             assert!(more.len() >= MIN_NR);
             held.push(more, GFP_KERNEL)?;
@@ -158,7 +148,7 @@ mod suite {
         assert!(held.iter().flatten().all(Stamped::is_intact));
         drop(held);
         // While the work item may be queued.
-        drop(exhaust(&pool, &device)?);
+        drop(exhaust(&pool, &device, GFP_ATOMIC)?);
         pool.destroy();
         Ok(())
     }
@@ -186,7 +176,7 @@ mod suite {
         pool.prefill(1000, GFP_KERNEL)?;
         assert!(pool.shrink() > 0);
         assert!(is_full(&pool) && holds(&pool, 0));
-        assert_eq!(exhaust(&pool, &device)?.len() / MIN_NR, 1);
+        assert_eq!(exhaust(&pool, &device, GFP_ATOMIC)?.len() / MIN_NR, 1);
         Ok(())
     }
 
@@ -195,7 +185,7 @@ mod suite {
     fn in_threads_at_once() -> Result {
         let device = TestDevice::new(c"dmapool-reserve-threads")?;
         let pool = new_pool(&device)?;
-        let mut spare = exhaust_waiting(&pool, &device)?;
+        let mut spare = exhaust(&pool, &device, GFP_KERNEL)?;
 
         spare.truncate(10);
         device.starved(|| {
