@@ -46,81 +46,126 @@
 //!
 //! # Where things are
 //!
-//! From the bottom up:
+//! From the bottom up. A file uses those above it in this table, and none below:
 //!
 //! | file in `dmapool/` | owns |
 //! | --- | --- |
+//! | `gfp.rs`, `context.rs`, `c_string.rs` | what flags mean, what a caller may do; strings of C |
 //! | `geometry.rs` | how blocks lie in a page: arithmetic |
+//! | `options.rs`, `payload.rs` | what a pool can be given, and what a block can hold |
 //! | `bitmap.rs` | one word of a bitmap and its atomic operations |
-//! | `page.rs` | a page's memory and the record that says which blocks are free |
-//! | `table.rs` | all pages, and how to find one with a free block |
-//! | `current.rs` | which page each CPU allocates from |
-//! | `block.rs`, `payload.rs` | the owner of a block, and what a block can hold |
-//! | `tokens.rs` | blocks that are out of anybody's hands, and come back once |
-//! | `reserve.rs`, `refill.rs`, `refill.c` | blocks that are kept back, and who replaces them |
-//! | `common.rs` | what all pages of a pool have in common |
-//! | `raw_pool.rs` | allocating, growing, destroying |
-//! | `gfp.rs` | what allocation flags mean for each thing that is allocated |
-//! | `contents.rs` | zeroing, and poisoning to find late writes |
-//! | `pool.rs`, `options.rs` | the public face |
+//! | `init.rs` | zeroing and poison: what is written into blocks, and when |
+//! | `token_count.rs` | what makes a token good once |
+//! | `node.rs` | a node of the page tree, and how a page is announced there |
+//! | `page.rs` | a page's memory, and the record that says which blocks are free |
+//! | `page_tree.rs` | all pages, and the search for one with a free block |
+//! | `allocated.rs` | an allocated block, as the pool handles it |
+//! | `cpu_pages.rs` | the pages that each CPU works on |
+//! | `reserve.rs`, `refill_work.rs` | blocks that are kept back, and the work item that replaces them |
+//! | `address_map.rs` | from a DMA address to a page |
+//! | `raw_pool.rs` | what a pool consists of, and its end |
+//! | `statistics.rs` | what a pool knows of itself |
+//! | `publish.rs` | how a free block comes to be found |
+//! | `grow.rs`, `shrink.rs` | memory from the system, and back |
+//! | `free.rs`, `checked_free.rs` | freeing a block, by its owner or by its addresses |
+//! | `find.rs`, `refill.rs`, `poison.rs`, `alloc.rs` | allocating a block |
+//! | `tokens.rs`, `block.rs` | blocks without an owner for a while, and the owner |
+//! | `debugfs.rs`, `debugfs_show.rs`, `debugfs.c` | what pools there are, for people to read |
+//! | `module_ref.rs`, `instance.rs` | how long the module stays; a pool as the module keeps it |
+//! | `pool.rs` | the public face |
 //! | `managed.rs` | the variant that devres destroys, and on which buses |
-//! | `module_ref.rs` | how long the module stays |
-//! | `context.rs` | what the caller may do |
-//! | `c_pool.rs`, `index.rs` | the interface for C, and how an address becomes a page |
-//! | `debugfs.rs`, `debugfs.c` | what pools there are, for people to read |
-//! | `helpers.c`, `exports.c` | what Rust cannot do by itself |
+//! | `c_pool.rs` | the interface for C |
+//! | `helpers.c`, `refill_work.c`, `exports.c` | what Rust cannot do by itself |
+//!
+//! Nothing here may panic, so arithmetic on integers says what becomes of an overflow. It *wraps*
+//! where an invariant or a type says that there is none, or where the difference of two addresses is
+//! meant to; it *saturates* where the largest value is as good as a larger one; and it is *checked*
+//! where neither holds, as with the sizes that a caller asks for.
 //!
 //! The design, with the argument for each memory ordering, is in `Documentation/`.
 
 use kernel::prelude::*;
 
+#[path = "dmapool/address_map.rs"]
+mod address_map;
+#[path = "dmapool/alloc.rs"]
+mod alloc;
+#[path = "dmapool/allocated.rs"]
+mod allocated;
 #[path = "dmapool/bitmap.rs"]
 mod bitmap;
 #[path = "dmapool/block.rs"]
 mod block;
 #[path = "dmapool/c_pool.rs"]
 mod c_pool;
-#[path = "dmapool/common.rs"]
-mod common;
-#[path = "dmapool/contents.rs"]
-mod contents;
+#[path = "dmapool/c_string.rs"]
+mod c_string;
+#[path = "dmapool/checked_free.rs"]
+mod checked_free;
 #[path = "dmapool/context.rs"]
 mod context;
-#[path = "dmapool/current.rs"]
-mod current;
+#[path = "dmapool/cpu_pages.rs"]
+mod cpu_pages;
 #[path = "dmapool/debugfs.rs"]
 mod debugfs;
+#[path = "dmapool/debugfs_show.rs"]
+mod debugfs_show;
+#[path = "dmapool/find.rs"]
+mod find;
+#[path = "dmapool/free.rs"]
+mod free;
 #[path = "dmapool/geometry.rs"]
 mod geometry;
 #[path = "dmapool/gfp.rs"]
 mod gfp;
-#[path = "dmapool/index.rs"]
-mod index;
+#[path = "dmapool/grow.rs"]
+mod grow;
+#[path = "dmapool/init.rs"]
+mod init;
+#[path = "dmapool/instance.rs"]
+mod instance;
 #[path = "dmapool/managed.rs"]
 mod managed;
 #[path = "dmapool/module_ref.rs"]
 mod module_ref;
+#[path = "dmapool/node.rs"]
+mod node;
 #[path = "dmapool/options.rs"]
 mod options;
 #[path = "dmapool/page.rs"]
 mod page;
+#[path = "dmapool/page_tree.rs"]
+mod page_tree;
 #[path = "dmapool/payload.rs"]
 mod payload;
+#[path = "dmapool/poison.rs"]
+mod poison;
 #[path = "dmapool/pool.rs"]
 mod pool;
+#[path = "dmapool/publish.rs"]
+mod publish;
 #[path = "dmapool/raw_pool.rs"]
 mod raw_pool;
 #[path = "dmapool/refill.rs"]
 mod refill;
+#[path = "dmapool/refill_work.rs"]
+mod refill_work;
 #[path = "dmapool/reserve.rs"]
 mod reserve;
-#[path = "dmapool/table.rs"]
-mod table;
+#[path = "dmapool/shrink.rs"]
+mod shrink;
+#[path = "dmapool/statistics.rs"]
+mod statistics;
 #[cfg(CONFIG_KUNIT)]
 #[path = "dmapool/tests/mod.rs"]
 mod tests;
+#[path = "dmapool/token_count.rs"]
+mod token_count;
 #[path = "dmapool/tokens.rs"]
 mod tokens;
+#[cfg(CONFIG_KUNIT)]
+#[path = "dmapool/unpublished.rs"]
+mod unpublished;
 
 pub use block::Block;
 pub use geometry::{
@@ -134,7 +179,7 @@ pub use managed::{
 pub use options::Options;
 pub use payload::Payload;
 pub use pool::Pool;
-pub use raw_pool::Statistics;
+pub use statistics::Statistics;
 pub use tokens::RawBlock;
 
 struct Module;

@@ -3,8 +3,8 @@
 //! One machine word of a bitmap, and the atomic operations that the pool is made of.
 //!
 //! A set bit means "there is something here": a free block in a page, a page with free blocks, a
-//! node with such pages below it. Taking what a bit stands for and clearing it are one operation,
-//! so whoever takes a bit is the only one who has.
+//! node with such pages below it. Whoever clears a bit has *taken* what it stands for, and until it
+//! is *given* back nobody else can.
 //!
 //! This file knows nothing of pages or DMA, and never loops over more than one word.
 
@@ -234,14 +234,14 @@ impl Word {
 
     /// Whether no bit is set.
     ///
-    /// Relaxed: those who need an order have it from the operation before.
+    /// Relaxed: callers who need an order have it from the operation before.
     pub(crate) fn is_empty(&self) -> bool {
         read_once(&self.0) == 0
     }
 
     /// How many bits are set; a snapshot.
     ///
-    /// Acquire, so that who finds a bit set may rely on its giver being done with it.
+    /// Acquire: whoever finds a bit set may rely on its giver being done with it.
     pub(crate) fn count(&self) -> u32 {
         self.0.load(Acquire).count_ones()
     }

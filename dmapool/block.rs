@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A block: one piece of DMA memory, its two addresses, and the duty to give it back.
+//! The owner of a block: one piece of DMA memory, its two addresses, and the duty to free it.
 
 use crate::{
-    current::first_freed,
-    geometry::Place,
-    page::Page,
+    allocated::Allocated,
     payload::Payload,
+    raw_pool::RawPool,
     tokens::RawBlock, //
 };
 use core::{
@@ -15,7 +14,6 @@ use core::{
 };
 use kernel::{
     dma::{
-        Coherent,
         CoherentIoBackend,
         CoherentView,
         DmaAddress, //
@@ -27,101 +25,6 @@ use kernel::{
     },
     prelude::*, //
 };
-
-/// A block that whoever has this value has taken from its page; not given back when dropped.
-///
-/// # Invariants
-///
-/// The block of `page` at `place` is taken.
-pub(crate) struct Taken<'pool> {
-    pub(crate) page: Page<'pool>,
-    pub(crate) place: Place,
-}
-
-impl<'pool> Taken<'pool> {
-    #[inline]
-    fn memory(&self) -> &'pool Coherent<[u8]> {
-        // SAFETY: By the type invariants the block is taken. That nobody uses the memory after the
-        // block was given back is up to `Block`, which ties every use to its own lifetime.
-        unsafe { self.page.memory() }
-    }
-
-    /// The block's first byte.
-    #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
-        // CAST: An offset fits a `usize`.
-        let offset = self.place.offset() as usize;
-
-        self.memory().as_mut_ptr().cast::<u8>().wrapping_add(offset)
-    }
-
-    #[inline]
-    pub(crate) fn dma_address(&self) -> DmaAddress {
-        self.memory()
-            .dma_address()
-            .wrapping_add(self.place.offset().into())
-    }
-
-    /// In bytes.
-    #[inline]
-    pub(crate) fn size(&self) -> usize {
-        self.page.block_size()
-    }
-
-    /// Fills the block with `value`.
-    pub(crate) fn fill_with(&self, value: u8) {
-        // SAFETY: By the type invariants the block is taken, so its memory is there and nobody else
-        // writes to it, but for a device that the driver has told of it already or still.
-        unsafe { self.as_ptr().write_bytes(value, self.size()) };
-    }
-
-    /// Gives the block back.
-    ///
-    /// # Safety
-    ///
-    /// The block must not be used after this.
-    #[inline]
-    pub(crate) unsafe fn give(&self) {
-        // SAFETY: By the requirements of this function.
-        unsafe {
-            if self.page.frees_slowly() {
-                self.give_slowly();
-            } else {
-                self.give_to_page();
-            }
-        }
-    }
-
-    /// Gives the block back in a pool that does something about it, or has a reserve.
-    ///
-    /// # Safety
-    ///
-    /// As [`Taken::give`].
-    #[cold]
-    #[inline(never)]
-    unsafe fn give_slowly(&self) {
-        // SAFETY: By the type invariants the block is taken, and by the requirements of this
-        // function it is not used again.
-        unsafe {
-            self.page.fill_freed(self.place);
-            if !self.page.keep_freed(self.place) {
-                self.give_to_page();
-            }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As [`Taken::give`].
-    #[inline]
-    unsafe fn give_to_page(&self) {
-        // SAFETY: By the type invariants the block is taken, and by the requirements of this
-        // function it is not used again.
-        if unsafe { self.page.give(self.place.index()) } {
-            first_freed(self.page);
-        }
-    }
-}
 
 /// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).
 ///
@@ -139,7 +42,8 @@ impl<'pool> Taken<'pool> {
 ///
 /// # Invariants
 ///
-/// The block is taken, its pool lives for `'pool`, and its memory holds a `T` at its beginning.
+/// Nobody else owns the block, its pool lives for `'pool`, and its memory holds a `T` at its
+/// beginning.
 ///
 /// # Examples
 ///
@@ -230,7 +134,7 @@ impl<'pool> Taken<'pool> {
 /// }
 /// ```
 pub struct Block<'pool, T: Payload + ?Sized = [u8]> {
-    taken: Taken<'pool>,
+    block: Allocated<'pool>,
     payload: PhantomData<*mut T>,
 }
 
@@ -246,19 +150,25 @@ unsafe impl<T: Payload + Sync + ?Sized> Sync for Block<'_, T> {}
 impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// # Safety
     ///
-    /// `taken` must not be used again, `'pool` must be the lifetime of its pool, and
+    /// `block` must not be used elsewhere, `'pool` must be the lifetime of its pool, and
     /// [`Payload::fits`] must hold for `T` and the pool's geometry.
     #[inline]
-    pub(crate) unsafe fn new(taken: Taken<'pool>) -> Self {
-        // INVARIANT: By the invariants of `Taken` and the requirements of this function.
+    pub(crate) unsafe fn new(block: Allocated<'pool>) -> Self {
+        // INVARIANT: The block is allocated, and the caller vouches for the rest.
         Self {
-            taken,
+            block,
             payload: PhantomData,
         }
     }
 
-    pub(crate) fn taken(&self) -> &Taken<'pool> {
-        &self.taken
+    pub(crate) fn allocated(&self) -> &Allocated<'pool> {
+        &self.block
+    }
+
+    /// In bytes.
+    #[inline]
+    fn size(&self) -> usize {
+        RawPool::of(self.block.page).map_or(0, |pool| pool.spec.geometry.size())
     }
 
     /// The address to give to the device: a bus address, in bytes.
@@ -278,7 +188,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// ```
     #[inline]
     pub fn dma_address(&self) -> DmaAddress {
-        self.taken.dma_address()
+        self.block.dma_address()
     }
 
     /// The address at which the CPU sees the block. Any context.
@@ -301,7 +211,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// ```
     #[inline]
     pub fn as_ptr(&self) -> *mut T {
-        T::in_block(self.taken.as_ptr(), self.taken.size())
+        T::in_block(self.block.as_ptr(), self.size())
     }
 
     /// Gives up ownership, so that it can travel where a `Block` cannot: through the cookie of a
@@ -361,22 +271,21 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     where
         T: Send,
     {
-        let (page, index) = (self.taken.page, self.taken.place.index());
-        let count = page.count_of(index).ok_or(EINVAL)?;
-        let geometry = &page.leaf().ok_or(EINVAL)?.common().geometry;
-        let block = RawBlock::block(geometry, page.number(), index).ok_or(EOVERFLOW)?;
+        let pool = RawPool::of(self.block.page).ok_or(EINVAL)?;
+        // SAFETY: `self` owns the block, and is forgotten if it is let out.
+        let raw = unsafe { pool.let_out(&self.block)? };
 
         mem::forget(self);
-        // SAFETY: `self` owned the block, and is gone.
-        Ok(RawBlock::new(unsafe { count.let_out() }, block))
+        Ok(raw)
     }
 }
 
 impl<T: Payload + ?Sized> Drop for Block<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the block is taken, and nobody can use it after its drop.
-        unsafe { self.taken.give() };
+        // SAFETY: By the type invariants nobody else owns the block, and nobody can use it after its
+        // drop.
+        unsafe { self.block.free() };
     }
 }
 
@@ -384,7 +293,7 @@ impl<T: Payload + ?Sized> fmt::Debug for Block<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Block")
             .field("dma_address", &fmt!("{:#x}", self.dma_address()))
-            .field("size", &self.taken.size())
+            .field("size", &self.size())
             .finish()
     }
 }
@@ -400,7 +309,7 @@ impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
         // SAFETY: By the type invariants the block's memory, which is part of the page's, holds a
         // `T` at its beginning, for as long as the block is borrowed.
         unsafe {
-            CoherentIoBackend::project_view(self.taken.memory().as_view(), Block::as_ptr(self))
+            CoherentIoBackend::project_view(self.block.memory().as_view(), Block::as_ptr(self))
         }
     }
 }

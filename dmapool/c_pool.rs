@@ -6,14 +6,14 @@
 //! bears after `rust_`. A caller in C has no [`Block`](crate::Block), so frees are checked.
 
 use crate::{
+    c_string,
+    checked_free::BadFree,
     context,
     geometry::Geometry,
     gfp,
+    instance::Instance,
     options::Options,
-    raw_pool::{
-        BadFree,
-        RawPool, //
-    },
+    raw_pool::RawPool, //
 };
 use core::ptr::{
     self,
@@ -33,24 +33,10 @@ use kernel::{
 };
 
 /// What stands behind C's `struct dma_pool *`.
-type CPool = RawPool<'static>;
+type CPool = Instance<'static>;
 
 /// No block is smaller, as in C: there are drivers that write more than they have asked for.
 const SMALLEST: usize = 16;
-
-/// The string at `first`; `CStr::from_char_ptr()` without a sum that could panic.
-///
-/// # Safety
-///
-/// There must be a string, which lives for `'a`.
-pub(crate) unsafe fn string<'a>(first: *const c_char) -> &'a CStr {
-    // SAFETY: By the requirements of this function.
-    unsafe {
-        let len = bindings::strlen(first).wrapping_add(1);
-
-        CStr::from_bytes_with_nul_unchecked(core::slice::from_raw_parts(first.cast(), len))
-    }
-}
 
 /// Makes a pool, or says in the device's name why not.
 ///
@@ -63,8 +49,13 @@ unsafe fn create(
     [size, align, boundary]: [usize; 3],
     node: c_int,
 ) -> Result<KBox<CPool>> {
-    // SAFETY: By the requirements of this function. `'static` is as long as the pool lives.
-    let (name, dev) = unsafe { (string(name), dev.cast::<Device<Bound>>().as_ref()) };
+    // SAFETY: The caller vouches for both. `'static` is as long as the pool lives.
+    let (name, dev) = unsafe {
+        (
+            c_string::from_char_ptr(name),
+            dev.cast::<Device<Bound>>().as_ref(),
+        )
+    };
     let size = if size == 0 { 0 } else { size.max(SMALLEST) };
     let geometry = Geometry::try_new(dev, size, align, boundary)?;
     let options = match node {
@@ -77,15 +68,16 @@ unsafe fn create(
             Options::new().node(node)
         }
     };
-    // Whoever makes the pool may be gone when it is destroyed, by devres or by a callback that is
-    // `rust_dma_pool_destroy()` itself.
-    let mut pool = CPool::new(dev, name, geometry, options)?;
+    let options = Options {
+        checked_frees: true,
+        // Whoever makes the pool may be gone when it is destroyed, by devres or by a callback that
+        // is `rust_dma_pool_destroy()` itself.
+        holds_module: true,
+        ..options
+    };
 
-    pool.add_index()?;
-    pool.hold_module()?;
-    // SAFETY: The pool never leaves its box, and only dropping that frees it.
-    unsafe { pool.list() };
-    Ok(pool)
+    // SAFETY: Only dropping the box frees the pool, and no work refills it.
+    unsafe { CPool::new(dev, name, geometry, options) }
 }
 
 /// The pool behind C's pointer.
@@ -94,9 +86,9 @@ unsafe fn create(
 ///
 /// `pool` must come from one of the functions that create, and not have been destroyed.
 #[inline]
-unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> &'a CPool {
-    // SAFETY: By the requirements of this function this is a `CPool`.
-    unsafe { &*pool.cast::<CPool>() }
+unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> &'a RawPool<'static> {
+    // SAFETY: The functions that create return a `CPool`, and it has not been destroyed.
+    unsafe { &(*pool.cast::<CPool>()).raw }
 }
 
 /// See C's `dma_pool_create_node()`. Process context; may sleep.
@@ -117,7 +109,7 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_create_node(
         return null_mut();
     };
 
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller vouches for `name` and `dev`.
     match unsafe { create(name, dev, [size, align, boundary], node) } {
         Ok(pool) => KBox::into_raw(pool).cast(),
         Err(_) => null_mut(),
@@ -132,7 +124,7 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_create_node(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rust_dma_pool_destroy(pool: *mut bindings::dma_pool) {
     if !pool.is_null() {
-        // SAFETY: By the requirements of this function it is a boxed `CPool` that nobody uses.
+        // SAFETY: The functions that create return a boxed `CPool`, and nobody uses it any more.
         drop(unsafe { KBox::from_raw(pool.cast::<CPool>()) });
     }
 }
@@ -148,14 +140,14 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
     flags: bindings::gfp_t,
     handle: *mut bindings::dma_addr_t,
 ) -> *mut c_void {
-    // SAFETY: By the requirements of this function.
-    let Ok(taken) = unsafe { behind(pool) }.alloc(gfp::from_raw(flags)) else {
+    // SAFETY: The pool is not destroyed.
+    let Ok(block) = unsafe { behind(pool) }.alloc(gfp::from_raw(flags)) else {
         return null_mut();
     };
 
-    // SAFETY: By the requirements of this function.
-    unsafe { handle.write(taken.dma_address()) };
-    taken.as_ptr().cast()
+    // SAFETY: `handle` points to a DMA address.
+    unsafe { handle.write(block.dma_address()) };
+    block.as_ptr().cast()
 }
 
 /// See C's `dma_pool_free()`. Any context.
@@ -172,10 +164,10 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_free(
     address: *mut c_void,
     dma: DmaAddress,
 ) {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The pool is not destroyed.
     let pool = unsafe { behind(pool) };
 
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller gives up the block, if there is one.
     if let Err(reason) = unsafe { pool.free(address.cast(), dma) } {
         report(pool, address, dma, reason);
     }
@@ -188,9 +180,9 @@ fn report(pool: &RawPool<'_>, address: *mut c_void, dma: DmaAddress, reason: Bad
         return;
     }
     dev_err!(
-        pool.device(),
+        pool.dev,
         "rust_dmapool: pool {}: cannot free {address:p}/{dma:#x}: {reason}\n",
-        pool.name()
+        *pool.name
     );
 }
 
@@ -200,7 +192,7 @@ fn report(pool: &RawPool<'_>, address: *mut c_void, dma: DmaAddress, reason: Bad
 ///
 /// As [`rust_dma_pool_destroy`].
 unsafe extern "C" fn destroy_managed(pool: *mut c_void) {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: devres passes the pool that was added with this action.
     unsafe { rust_dma_pool_destroy(pool.cast()) };
 }
 
@@ -217,7 +209,7 @@ pub(crate) unsafe extern "C" fn rust_dmam_pool_create(
     align: usize,
     boundary: usize,
 ) -> *mut bindings::dma_pool {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller vouches for `name` and `dev`.
     let pool = unsafe {
         rust_dma_pool_create_node(name, dev, size, align, boundary, bindings::NUMA_NO_NODE)
     };
@@ -244,8 +236,8 @@ pub(crate) unsafe extern "C" fn rust_dmam_pool_destroy(pool: *mut bindings::dma_
     if pool.is_null() {
         return;
     }
-    // SAFETY: By the requirements of this function.
-    let dev: *const Device<Bound> = ptr::from_ref(unsafe { behind(pool) }.device());
+    // SAFETY: The pool is not destroyed yet.
+    let dev: *const Device<Bound> = ptr::from_ref(unsafe { behind(pool) }.dev);
 
     // SAFETY: The device is bound, and the action was added with these arguments.
     unsafe {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What pools there are, for people to read: a directory for each device in
-//! `/sys/kernel/debug/rust_dmapool`, with a file `pools` in the format of C's sysfs attribute, and
-//! a directory for each of its pools.
+//! What pools there are: a list, and a directory for each device in `/sys/kernel/debug/rust_dmapool`
+//! with one for each of its pools. What the files show is in `debugfs_show.rs`.
 //!
 //! C's attribute `pools` in sysfs is left alone: it is the C core's, and no pool of that core could
 //! be made for a device on which somebody else has created it.
 
 use crate::{
-    c_pool::string,
+    c_string::{
+        self,
+        bytes,
+        equal, //
+    },
     raw_pool::RawPool, //
 };
 use core::{
@@ -28,7 +31,6 @@ use kernel::{
         RBTreeNode,
         RBTreeNodeReservation, //
     },
-    seq_file::SeqFile,
     str::CString,
     sync::global_lock, //
 };
@@ -54,33 +56,21 @@ extern "C" {
 ///
 /// # Invariants
 ///
-/// What debugfs returned for a directory, which may be an error: debugfs takes these as well; or
-/// null.
+/// What debugfs returned for a directory. It may be an error, which debugfs accepts as well.
 struct Dir(*mut c_void);
 
-// SAFETY: debugfs may be called by any thread.
+// SAFETY: Any thread may call debugfs.
 unsafe impl Send for Dir {}
 // SAFETY: As above.
 unsafe impl Sync for Dir {}
 
-impl Dir {
-    /// Removes it now.
-    fn remove(&mut self) {
+impl Drop for Dir {
+    fn drop(&mut self) {
         // Nobody who holds this lock should wait for others. Lockdep tells.
         #[cfg(CONFIG_PROVE_LOCKING)]
         drop(LISTS.lock());
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants, and it is not used after this.
         unsafe { rust_dmapool_debugfs_remove(self.0) };
-        // INVARIANT: debugfs takes null for nothing.
-        self.0 = null_mut();
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        if !self.0.is_null() {
-            self.remove();
-        }
     }
 }
 
@@ -88,28 +78,29 @@ impl Drop for Dir {
 ///
 /// # Invariants
 ///
-/// The pool lives as long as its [`Registration`], which takes it off the list.
+/// The pool lives until its [`Registration`] takes it off the list.
 struct Listed {
     pool: NonNull<RawPool<'static>>,
     device: usize,
-    /// That of its directory.
     name: CString,
+    _dir: Dir,
 }
 
-// SAFETY: A pool may be used by any thread.
+// SAFETY: Any thread may use a pool.
 unsafe impl Send for Listed {}
 // SAFETY: As above.
 unsafe impl Sync for Listed {}
 
 impl Listed {
     fn pool(&self) -> &RawPool<'static> {
-        // SAFETY: By the type invariants. The list is only read with its lock held.
+        // SAFETY: By the type invariants the pool lives while it is in the list, and whoever looks
+        // at the list holds its lock.
         unsafe { self.pool.as_ref() }
     }
 }
 
-/// The directory of a device, while it has pools.
-struct Entry {
+/// A device, while it has pools.
+struct ListedDevice {
     name: CString,
     dir: Dir,
     /// How many pools it has.
@@ -118,10 +109,10 @@ struct Entry {
     suffix: u32,
 }
 
-impl Entry {
+impl ListedDevice {
     fn new(root: &Dir, device: usize, name: CString) -> Self {
         // SAFETY: `root` is a directory. The file only uses the device's address.
-        // INVARIANT: It is what debugfs returned.
+        // INVARIANT: This is what debugfs returned.
         let dir = Dir(unsafe {
             rust_dmapool_debugfs_device(
                 name.as_char_ptr(),
@@ -141,13 +132,13 @@ impl Entry {
 
 const FIRST_SUFFIX: u32 = 2;
 
-/// What there is.
+/// All pools, and their devices.
 struct Lists {
     /// By address.
-    devices: RBTree<usize, Entry>,
+    devices: RBTree<usize, ListedDevice>,
     /// By number.
     pools: RBTree<usize, Listed>,
-    /// The number of the last pool. None is used twice, since a file may be held open for long.
+    /// The number of the last pool. No number is used twice, because a file may be open for long.
     last: usize,
 }
 
@@ -185,7 +176,7 @@ global_lock! {
 global_lock! {
     /// The pools that there are, once there is a module. Held for as long as it takes to print one
     /// of them into memory; nobody waits for user space with it.
-    // SAFETY: As above.
+    // SAFETY: Initialized in `init`, before any other use.
     unsafe(uninit) static LISTS: Mutex<Option<Lists>> = None;
 }
 
@@ -195,7 +186,7 @@ global_lock! {
 ///
 /// To be called once, before anything else here.
 pub(crate) unsafe fn init() {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: This function is called once, and first.
     unsafe {
         CHANGES.init();
         LISTS.init();
@@ -206,7 +197,7 @@ pub(crate) unsafe fn init() {
         last: 0,
     });
     // SAFETY: No parent means the root of debugfs.
-    // INVARIANT: It is what debugfs returned.
+    // INVARIANT: This is what debugfs returned.
     let dir = Dir(unsafe { rust_dmapool_debugfs_dir(c"rust_dmapool".as_char_ptr(), null_mut()) });
     *CHANGES.lock() = Some(dir);
 }
@@ -228,41 +219,13 @@ impl fmt::Display for DirName<'_> {
     }
 }
 
-/// A name in a column of 16 characters, or more if it is longer.
-struct Column<'a>(&'a CStr);
-
-impl fmt::Display for Column<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut padding = 16usize;
-
-        for byte in bytes(self.0) {
-            f.write_char(byte.into())?;
-            padding = padding.saturating_sub(1);
-        }
-        write!(f, "{:padding$}", "")
-    }
-}
-
-/// The bytes of a name; unlike those of the standard library, without a subtraction that could
-/// panic.
-fn bytes(name: &CStr) -> impl Iterator<Item = u8> + '_ {
-    name.to_bytes_with_nul()
-        .iter()
-        .copied()
-        .take_while(|byte| *byte != 0)
-}
-
-fn equal(a: &CStr, b: &CStr) -> bool {
-    a.to_bytes_with_nul() == b.to_bytes_with_nul()
-}
-
-/// `name`, as a directory that `taken` says does not exist yet: with `suffix`, or a later one, if
-/// need be.
-fn unique(name: &CStr, suffix: &mut u32, taken: impl Fn(&CStr) -> bool) -> Result<CString> {
+/// `name` for a directory that does not exist yet, as `exists` says: with `suffix`, or a later one,
+/// if it must have one.
+fn unique(name: &CStr, suffix: &mut u32, exists: impl Fn(&CStr) -> bool) -> Result<CString> {
     let name = DirName(name);
     let mut unique = CString::try_from_fmt(fmt!("{name}"))?;
 
-    while taken(&unique) {
+    while exists(&unique) {
         let number = *suffix;
 
         unique = CString::try_from_fmt(fmt!("{name}-{number}"))?;
@@ -271,164 +234,38 @@ fn unique(name: &CStr, suffix: &mut u32, taken: impl Fn(&CStr) -> bool) -> Resul
     Ok(unique)
 }
 
-/// A file that is being read, to be written to.
-struct Reader<'a>(&'a SeqFile);
-
-impl fmt::Write for Reader<'_> {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        self.0.call_printf(fmt!("{s}"));
-        Ok(())
-    }
-}
-
-/// Runs `show` for a file that is being read. What does not fit is seen to by the caller in C, who
-/// tries again with a larger buffer.
-///
-/// # Safety
-///
-/// `file` must be the file, for as long as this runs.
-unsafe fn read(
-    file: *mut bindings::seq_file,
-    show: impl FnOnce(&mut Reader<'_>) -> Result<fmt::Result>,
-) -> c_int {
-    // SAFETY: By the requirements of this function.
-    let mut reader = Reader(unsafe { SeqFile::from_raw(file) });
-
-    match show(&mut reader) {
-        Ok(Ok(())) => 0,
-        Ok(Err(_)) => EINVAL.to_errno(),
-        Err(err) => err.to_errno(),
-    }
-}
-
-/// Shows the file `pools` of the device at this address.
-///
-/// # Safety
-///
-/// To be called by debugfs only.
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_show_pools(
-    file: *mut bindings::seq_file,
-    device: *mut c_void,
-) -> c_int {
-    // SAFETY: By the requirements of this function.
-    unsafe { read(file, |f| Ok(show_pools(f, device.addr()))) }
-}
-
-/// Shows the file `statistics` of the pool with this number.
-///
-/// # Safety
-///
-/// To be called by debugfs only.
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_show_statistics(
-    file: *mut bindings::seq_file,
-    number: *mut c_void,
-) -> c_int {
-    // SAFETY: By the requirements of this function.
-    unsafe { read(file, |f| show_pool(f, number.addr(), show_statistics)) }
-}
-
-/// Shows the file `map` of the pool with this number.
-///
-/// # Safety
-///
-/// To be called by debugfs only.
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_show_map(
-    file: *mut bindings::seq_file,
-    number: *mut c_void,
-) -> c_int {
-    // SAFETY: By the requirements of this function.
-    unsafe { read(file, |f| show_pool(f, number.addr(), show_map)) }
-}
-
-/// Shows something of a pool.
+/// Calls `f` with the pool that has this number.
 ///
 /// # Errors
 ///
 /// [`ENODEV`] if it is gone.
-fn show_pool(
-    f: &mut Reader<'_>,
-    number: usize,
-    show: fn(&mut Reader<'_>, &RawPool<'_>) -> fmt::Result,
-) -> Result<fmt::Result> {
+pub(crate) fn with_pool<R>(number: usize, f: impl FnOnce(&RawPool<'_>) -> R) -> Result<R> {
     let lists = LISTS.lock();
-    let lists = lists.as_ref().ok_or(ENODEV)?;
-    let listed = lists.pools.get(&number).ok_or(ENODEV)?;
+    let listed = lists.as_ref().and_then(|lists| lists.pools.get(&number));
 
-    Ok(show(f, listed.pool()))
+    Ok(f(listed.ok_or(ENODEV)?.pool()))
 }
 
-fn show_pools(f: &mut Reader<'_>, device: usize) -> fmt::Result {
-    let lists = LISTS.lock();
-
-    f.write_str("poolinfo - 0.1\n")?;
-    let Some(lists) = lists.as_ref() else {
-        return Ok(());
-    };
-
-    for listed in lists.pools.values() {
-        if listed.device != device {
-            continue;
-        }
-        let pool = listed.pool();
-        let now = pool.statistics();
-
-        f.write_fmt(fmt!("{}", Column(pool.name())))?;
-        writeln!(
-            f,
-            " {:>4} {:>4} {:>4} {:>2}",
-            now.live,
-            now.capacity,
-            pool.geometry().size(),
-            now.pages
-        )?;
-    }
-    Ok(())
+/// Calls `f` with each pool of the device at this address, in the order in which they were made.
+///
+/// # Errors
+///
+/// The first one of `f`.
+pub(crate) fn for_each_pool_of<E>(
+    device: usize,
+    mut f: impl FnMut(&RawPool<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    LISTS
+        .lock()
+        .iter()
+        .flat_map(|lists| lists.pools.values())
+        .filter(|listed| listed.device == device)
+        .try_for_each(|listed| f(listed.pool()))
 }
 
-fn show_statistics(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
-    let now = pool.statistics();
-
-    writeln!(f, "size {}", pool.geometry().size())?;
-    writeln!(f, "align {}", pool.geometry().align())?;
-    writeln!(f, "pages {}", now.pages)?;
-    writeln!(f, "capacity {}", now.capacity)?;
-    writeln!(f, "live {}", now.live)?;
-    writeln!(f, "high_water {}", now.high_water)?;
-    writeln!(f, "failures {}", now.failures)?;
-    if now.min_nr != 0 {
-        writeln!(f, "min_nr {}", now.min_nr)?;
-        writeln!(f, "reserved {}", now.reserved)?;
-    }
-    Ok(())
-}
-
-/// A line for each 64 blocks of a page, `#` for one that is allocated or in the reserve.
-fn show_map(f: &mut Reader<'_>, pool: &RawPool<'_>) -> fmt::Result {
-    const WIDTH: u32 = 64;
-
-    for page in pool.pages() {
-        for index in 0..page.blocks() {
-            if index % WIDTH == 0 {
-                let end = if index == 0 { "" } else { "\n" };
-                write!(f, "{end}{:>6} {index:>5} ", page.number())?;
-            }
-            f.write_str(if page.is_taken(index) { "#" } else { "." })?;
-        }
-        if page.blocks() != 0 {
-            f.write_str("\n")?;
-        }
-    }
-    Ok(())
-}
-
-/// A pool's place in the list, and its directory, as long as this lives.
+/// A pool is listed, and has a directory, as long as this lives and has not been ended.
 pub(crate) struct Registration {
     number: usize,
-    device: usize,
-    dir: Dir,
 }
 
 impl Registration {
@@ -440,20 +277,20 @@ impl Registration {
     ///
     /// # Safety
     ///
-    /// `pool` must live, and not move, until the result is dropped.
+    /// `pool` must live, and not move, until the result is dropped or ended.
     pub(crate) unsafe fn new(pool: &RawPool<'_>) -> Result<Self> {
         let changes = CHANGES.lock();
         let root = changes.as_ref().ok_or(ENOENT)?;
-        let device = ptr::from_ref(pool.device()).addr();
+        let device = ptr::from_ref(pool.dev).addr();
 
         let (number, parent, name, new) = {
             let mut lists = LISTS.lock();
             let lists = lists.as_mut().ok_or(ENOENT)?;
-            let name = lists.new_pool_name(device, pool.name())?;
+            let name = lists.new_pool_name(device, &pool.name)?;
 
             lists.last = lists.last.wrapping_add(1);
             match lists.devices.get(&device) {
-                Some(entry) => (lists.last, entry.dir.0, name, None),
+                Some(listed) => (lists.last, listed.dir.0, name, None),
                 None => {
                     let new = lists.new_device_name(device_name(pool))?;
 
@@ -461,21 +298,21 @@ impl Registration {
                 }
             }
         };
-        // Made without the lock, because it is removed again if anything fails from here on, and
-        // removing waits for who opens a file.
-        let added = new.map(|device_name| Entry::new(root, device, device_name));
-        let parent = added.as_ref().map_or(parent, |entry| entry.dir.0);
+        // A directory is made without the lock, because it is removed again if anything fails from
+        // here on, and removing it waits for those who open a file.
+        let added = new.map(|device_name| ListedDevice::new(root, device, device_name));
+        let parent = added.as_ref().map_or(parent, |listed| listed.dir.0);
 
         // All that can fail comes before anything is listed: taking it off again needs the locks.
         let added = match added {
-            Some(entry) => Some(RBTreeNode::new(device, entry, GFP_KERNEL)?),
+            Some(listed) => Some(RBTreeNode::new(device, listed, GFP_KERNEL)?),
             None => None,
         };
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
 
-        // SAFETY: The parent stays: only who holds `CHANGES` removes it. The file only uses the
-        // number.
-        // INVARIANT: It is what debugfs returned.
+        // SAFETY: The parent stays, because only a holder of `CHANGES` removes it. The files only
+        // use the number.
+        // INVARIANT: This is what debugfs returned.
         let dir = Dir(unsafe {
             rust_dmapool_debugfs_pool(
                 name.as_char_ptr(),
@@ -485,51 +322,54 @@ impl Registration {
         });
         let mut lists = LISTS.lock();
         if let Some(lists) = lists.as_mut() {
-            if let Some(entry) = added {
-                lists.devices.insert(entry);
+            if let Some(listed) = added {
+                lists.devices.insert(listed);
             }
-            if let Some(entry) = lists.devices.get_mut(&device) {
-                entry.pools = entry.pools.wrapping_add(1);
-                // INVARIANT: By the requirements of this function.
-                let listed = Listed {
-                    pool: NonNull::from(pool).cast(),
-                    device,
-                    name,
-                };
-                lists.pools.insert(node.into_node(number, listed));
+            if let Some(listed) = lists.devices.get_mut(&device) {
+                listed.pools = listed.pools.wrapping_add(1);
             }
+            // INVARIANT: The caller vouches for the pool.
+            let listed = Listed {
+                pool: NonNull::from(pool).cast(),
+                device,
+                name,
+                _dir: dir,
+            };
+            lists.pools.insert(node.into_node(number, listed));
         }
-        Ok(Self {
-            number,
-            device,
-            dir,
-        })
+        Ok(Self { number })
     }
 
-    /// Takes the pool off the list, and the device with it if it has no other. Returns the device.
-    fn unlist(&self) -> Option<Entry> {
+    /// Takes the pool off the list, if it is still there. Process context; may sleep.
+    pub(crate) fn end(&self) {
+        let _changes = CHANGES.lock();
+
+        // From now on no reader finds the pool. Its directory goes before that of the device, which
+        // would take it along.
+        if let Some((pool, device)) = self.unlist() {
+            drop(pool);
+            drop(device);
+        }
+    }
+
+    /// Takes the pool off the list, and the device with it if it has no other pool. Their
+    /// directories are removed when they are dropped, without the lock.
+    fn unlist(&self) -> Option<(Listed, Option<ListedDevice>)> {
         let mut lists = LISTS.lock();
         let lists = lists.as_mut()?;
-        let _removed = lists.pools.remove(&self.number);
-        let entry = lists.devices.get_mut(&self.device)?;
+        let pool = lists.pools.remove(&self.number)?;
+        let device = lists.devices.get_mut(&pool.device)?;
 
-        entry.pools = entry.pools.wrapping_sub(1);
-        if entry.pools != 0 {
-            return None;
-        }
-        lists.devices.remove(&self.device)
+        device.pools = device.pools.wrapping_sub(1);
+        let last = device.pools == 0;
+        let device = last.then(|| lists.devices.remove(&pool.device)).flatten();
+        Some((pool, device))
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let _changes = CHANGES.lock();
-        // From now on no reader finds the pool. Its directory goes before that of the device, which
-        // would take it along.
-        let device = self.unlist();
-
-        self.dir.remove();
-        drop(device);
+        self.end();
     }
 }
 
@@ -537,12 +377,12 @@ impl Drop for Registration {
 fn device_name<'a>(pool: &'a RawPool<'_>) -> &'a CStr {
     // SAFETY: The device has a name, if it has one, as long as it has pools.
     unsafe {
-        let name = bindings::dev_name(ptr::from_ref(pool.device()).cast());
+        let name = bindings::dev_name(ptr::from_ref(pool.dev).cast());
 
         if name.is_null() {
             c"unnamed"
         } else {
-            string(name)
+            c_string::from_char_ptr(name)
         }
     }
 }

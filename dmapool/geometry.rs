@@ -59,9 +59,14 @@ pub struct Geometry {
 }
 
 /// The most bytes that a pool gets from the system at once, if a block is not larger.
-const MAX_RUN: usize = 256 << 10;
+///
+/// 64 blocks of 4 KiB fill one word of a bitmap, and growing is rare then. More would be harder to
+/// get in one piece, and would stay with a pool that needs it no more.
+const MAX_JOINED: usize = 256 << 10;
 
-/// The most blocks in a page.
+/// The most blocks in a page, so that their number fits the record of a page in one cache line.
+///
+/// Only pages of 64 KiB could hold more, in blocks of one byte.
 const MAX_BLOCKS: u32 = i16::MAX as u32;
 
 /// Why a geometry was refused. Converts to [`EINVAL`].
@@ -246,7 +251,6 @@ impl Geometry {
             return Err(InvalidGeometry::Size(size));
         };
 
-        // Nobody has more 1-byte blocks in a page of 64 KiB than that: it keeps records small.
         let blocks = per_segment.get().wrapping_mul(segments as u32);
         let blocks = if blocks > MAX_BLOCKS {
             MAX_BLOCKS
@@ -257,7 +261,7 @@ impl Geometry {
         // any other multiple of the boundary; and if no block of a joined page crosses one.
         let joins = page_size.is_power_of_two() && (gap == 0 || segments != 1);
         let max_order = if joins {
-            let by_size = match MAX_RUN.checked_div(page_size) {
+            let by_size = match MAX_JOINED.checked_div(page_size) {
                 Some(pages) => pages,
                 None => 0,
             };
@@ -265,7 +269,7 @@ impl Geometry {
                 Some(pages) => pages,
                 None => 0,
             };
-            // CAST: At most `MAX_RUN`.
+            // CAST: At most `MAX_JOINED`.
             let pages = if by_blocks < by_size as u32 {
                 by_blocks
             } else {
@@ -385,7 +389,7 @@ impl Geometry {
     ///
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]
-    pub(crate) fn place(&self, index: u32) -> Place {
+    pub(crate) fn place_of(&self, index: u32) -> Place {
         let place = u64::from(index).wrapping_mul(self.step);
 
         // Most pools leave nothing over, or have a single segment a page: no division then.
@@ -414,7 +418,7 @@ impl Geometry {
                 .wrapping_mul(self.per_segment.get())
                 .wrapping_add(rest);
         }
-        let place = self.place(index);
+        let place = self.place_of(index);
 
         (place.offset() == offset).then_some(place)
     }

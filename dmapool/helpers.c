@@ -60,13 +60,13 @@ void rust_dmapool_synchronize_module(void)
 	synchronize_rcu_tasks();
 }
 
-void rust_dmapool_index_init(struct xarray *xa)
+void rust_dmapool_xa_init(struct xarray *xa)
 {
 	xa_init_flags(xa, XA_FLAGS_LOCK_IRQ);
 }
 
 /* xa_store() for any context, with interrupts enabled or not. */
-int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
+int rust_dmapool_xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
 {
 	XA_STATE(xas, xa, index);
 	unsigned long flags;

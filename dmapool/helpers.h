@@ -13,8 +13,8 @@ void rust_dmapool_might_alloc(gfp_t gfp);
 void rust_dmapool_synchronize_module(void);
 
 struct xarray;
-void rust_dmapool_index_init(struct xarray *xa);
-int rust_dmapool_index_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
+void rust_dmapool_xa_init(struct xarray *xa);
+int rust_dmapool_xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
 
 extern unsigned long rust_dmapool_soak;
 unsigned int rust_dmapool_preempt_count(void);

@@ -11,8 +11,7 @@ use crate::{
     geometry::Geometry,
     options::Options,
     payload::Payload,
-    pool::Pool,
-    raw_pool::RawPool, //
+    pool::Pool, //
 };
 use core::{
     marker::PhantomData,
@@ -272,23 +271,21 @@ unsafe extern "C" fn destroy(pool: *mut c_void) {
     let pool = pool.cast::<Pool<'_>>();
     // The pool refers to its device once more. That is as valid as ever: devres runs its actions
     // while the device is still there, and before its driver can be bound anew.
-    // SAFETY: By the requirements of this function this is a pool.
-    let (raw, dev) = unsafe { ((*pool).as_raw(), (*pool).device()) };
+    // SAFETY: devres passes the pool that was added with this action.
+    let this = unsafe { &*pool };
 
-    // SAFETY: `dev` is a device.
-    if unsafe { bindings::dev_get_drvdata(as_raw(dev)) }.is_null() {
-        // SAFETY: By the requirements of this function nobody uses the pool.
+    // SAFETY: This is a device.
+    if unsafe { bindings::dev_get_drvdata(as_raw(this.device())) }.is_null() {
+        // SAFETY: Without driver data, the caller vouches that nobody uses the pool.
         drop(unsafe { KBox::from_raw(pool) });
         return;
     }
     dev_err!(
-        dev,
+        this.device(),
         "rust_dmapool: pool {}: kept, because the driver's data outlives its devres\n",
-        // SAFETY: As above.
-        unsafe { (*pool).name() }
+        this.name()
     );
-    // SAFETY: Users have shared references only.
-    unsafe { RawPool::retire(raw) };
+    this.instance().retire();
 }
 
 /// The C device; a [`Device`] is a transparent wrapper of it.
@@ -352,17 +349,16 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry,
         options: Options,
     ) -> Result<Managed<'bound, T>> {
-        let mut raw = Self::make(dev, name, geometry, options)?;
-
-        raw.hold_module()?;
-        // SAFETY: The pool never leaves its box, which is freed by dropping it, and `destroy` ends
-        // what it does by itself.
-        unsafe {
-            raw.refill_by_work()?;
-            // Last, because from then on debugfs looks at the pool.
-            raw.list();
-        }
-        let pool = KBox::into_raw(KBox::new(Self::from_box(raw)?, GFP_KERNEL)?);
+        // devres may destroy the pool when there is no user of the module left, but always does so,
+        // or retires it, before the binding ends.
+        let options = Options {
+            holds_module: true,
+            refilled_by_work: true,
+            ..options
+        };
+        // SAFETY: devres runs `destroy` before the device is unbound.
+        let pool = unsafe { Self::make(dev, name, geometry, options)? };
+        let pool = KBox::into_raw(KBox::new(pool, GFP_KERNEL)?);
 
         // SAFETY: `dev` is bound.
         let added = unsafe { bindings::devm_add_action(as_raw(dev), Some(destroy), pool.cast()) };
@@ -371,7 +367,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             drop(unsafe { KBox::from_raw(pool) });
         })?;
 
-        // INVARIANT: devres has the pool now. By the requirements of this function it destroys the
+        // INVARIANT: devres has the pool now. The caller vouches that it destroys the
         // pool only after the last use of `'bound`.
         Ok(Managed {
             pool: NonNull::new(pool).ok_or(ENOMEM)?,

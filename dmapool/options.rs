@@ -33,10 +33,18 @@ pub struct Options {
     pub(crate) node: NumaNode,
     pub(crate) tokens: bool,
     pub(crate) min_nr: usize,
+    /// Whether blocks are freed by their addresses, which are checked. For pools of C.
+    pub(crate) checked_frees: bool,
+    /// Whether a work item fills the reserve. For pools that are sure to end before the binding of
+    /// their device does.
+    pub(crate) refilled_by_work: bool,
+    /// Whether the pool keeps the module from being unloaded. For pools that may be destroyed when
+    /// there is no user of the module left.
+    pub(crate) holds_module: bool,
 }
 
 impl Options {
-    /// The most blocks that a reserve can have. Who frees one may look at 64 words for it.
+    /// The most blocks that a reserve can have. Whoever frees a block may look at 64 words for it.
     pub const MOST_RESERVED: usize = 4096;
 
     /// A pool on any NUMA node, without tokens and without a reserve.
@@ -50,6 +58,9 @@ impl Options {
             node: NumaNode::NO_NODE,
             tokens: false,
             min_nr: 0,
+            checked_frees: false,
+            refilled_by_work: false,
+            holds_module: false,
         }
     }
 
@@ -93,7 +104,7 @@ impl Options {
     ///
     /// The name is that of C's `mempool_create()`, and as there
     ///
-    /// - the blocks are allocated when the pool is made, which fails if they cannot be had;
+    /// - the blocks are allocated when the pool is made, which fails if there is no memory for them;
     /// - a block that is freed goes to the reserve first, as long as that has less than `min_nr`.
     ///
     /// Different from a `mempool_t`
@@ -101,8 +112,8 @@ impl Options {
     /// - only allocations that may not wait take from it, when no other block of the pool is free
     ///   and before the pool is grown; those that may wait grow the pool and never touch it;
     /// - allocations that may wait can fail, and do not wait for a block to be freed;
-    /// - what was taken is replaced from process context: by whoever grows the pool and may wait,
-    ///   and for a managed pool by a work item, at once.
+    /// - blocks that were taken are replaced from process context: by whoever grows the pool and may
+    ///   wait, and for a managed pool by a work item, at once.
     ///
     /// `min_nr` is at most [`Options::MOST_RESERVED`]; making the pool fails with [`EINVAL`] if it
     /// is more.

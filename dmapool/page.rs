@@ -4,7 +4,7 @@
 //! are free.
 //!
 //! The record is ordinary kernel memory. Nothing that a device writes into the page can reach it.
-//! Once it stands in the page table a record stays until the pool is dropped, with or without
+//! Once it stands in the page tree a record stays until the pool is destroyed, with or without
 //! memory, so a stale reference to one is always safe to look at.
 
 use crate::{
@@ -14,14 +14,16 @@ use crate::{
         Word,
         WORD_BITS, //
     },
-    block::Taken,
-    common::Common,
     geometry::{
         Geometry,
         Place, //
     },
-    table::Node,
-    tokens::Count, //
+    node::{
+        Kind,
+        Node,
+        FANOUT, //
+    },
+    token_count::TokenCount, //
 };
 use core::{
     alloc::Layout,
@@ -50,46 +52,57 @@ use kernel::{
     }, //
 };
 
+/// What all pages of a pool have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct PageSpec {
+    pub(crate) geometry: Geometry,
+    /// Whether blocks can go out as tokens.
+    pub(crate) tokens: bool,
+    /// Whether there is more to do when a block is freed than to give its bit back.
+    pub(crate) slow_free: bool,
+}
+
 /// The record of a page. Its bitmap of free blocks follows it in memory, and then, if the pool has
-/// tokens, a [`Count`] for each block.
+/// tokens, a [`TokenCount`] for each block.
 ///
 /// # Invariants
 ///
-/// - The allocation that begins with this record holds as many initialized [`Word`]s as a page of
-///   the pool has at most, at [`BITMAP`] bytes from its beginning; and after these, if `number` has
-///   [`TOKENS`] set, as many initialized [`Count`]s as a page has blocks at most.
-/// - If a bit of the bitmap is set, or a thread has taken one and not given it back, then `memory`
-///   is `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
-///   bits, and to `blocks` for the one that fills the page.
+/// - From [`BITMAP`] bytes on, the allocation that begins with this record holds as many initialized
+///   [`Word`]s as a page of the pool needs at most; and after these, if `number` has [`TOKENS`] set,
+///   as many initialized [`TokenCount`]s as a page has blocks at most.
+/// - While a bit of the bitmap is set, or a thread has taken one and not given it back, `memory` is
+///   `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all bits,
+///   and except for the thread that adds the blocks, which writes to `blocks`.
 /// - For a thread that has taken a bit, the bit's number is below `blocks`, and `memory` holds that
 ///   many blocks.
-/// - If frees are checked, then for a thread that sees more `blocks` than its number a clear bit is
-///   that of a block that somebody has taken.
-/// - If `blocks` is 0 in all threads' eyes, `memory` belongs to the thread that the page was given
-///   to as vacant; but once it is in the pool's [`Index`] nobody writes to it.
+/// - If frees are checked, a thread that has read a value of `blocks` above the number of a clear
+///   bit may conclude that this block is allocated.
+/// - If every thread would read 0 from `blocks`, the page is unpopulated, and `memory` belongs to
+///   the thread that was given the page. But once the page is in the pool's [`AddressMap`], nobody
+///   writes to `memory`.
 /// - There is a word number `hint`.
-/// - If the page stands in a page table, then `leaf` and `number` say where, and never change.
+/// - If the page stands in a page tree, `leaf` and `number` say where, and never change.
 ///
-/// [`Index`]: crate::index::Index
+/// [`AddressMap`]: crate::address_map::AddressMap
 #[repr(C)]
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
     /// The page's number, [`SLOW_FREE`] and [`TOKENS`].
     number: u32,
-    /// The word that a block was last taken from, where there are probably more.
+    /// The word from which a block was last taken, where there are probably more.
     hint: Atomic<i16>,
-    /// Blocks of the page, 0 if nobody can have one.
+    /// Blocks of the page; 0 if nobody can have one.
     blocks: Atomic<i16>,
 }
 
 /// The bit of [`Record::number`] that says whether there is more to do when a block is freed.
 const SLOW_FREE: u32 = 1 << 31;
 
-/// The bit of [`Record::number`] that says whether there are counts of tokens.
+/// The bit of [`Record::number`] that says whether there are counts for tokens.
 const TOKENS: u32 = 1 << 30;
 
-/// A page without blocks or memory, in no page table, that belongs to every pool.
+/// A page without blocks or memory, in no page tree, that belongs to every pool.
 static NOTHING: Nothing = Nothing {
     record: Record {
         memory: UnsafeCell::new(None),
@@ -117,34 +130,19 @@ static_assert!(size_of::<Nothing>() <= 64);
 /// Where the bitmap begins, in bytes from the beginning of the record.
 const BITMAP: usize = offset_of!(Nothing, bitmap);
 
-/// A page, borrowed for as long as its pool lives.
-///
-/// # Invariants
-///
-/// `0` points to the beginning of a live allocation that holds a [`Record`] and its bitmap, both
-/// of which stay for `'pool`.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Page<'pool>(NonNull<Record>, PhantomData<&'pool Record>);
-
-// SAFETY: A page is shared by nature: the bitmap is atomic, and by the invariants of `Record`
-// everything else is either constant or accessed by the one thread that has all bits.
-unsafe impl Send for Page<'_> {}
-// SAFETY: As above.
-unsafe impl Sync for Page<'_> {}
-
 impl Record {
-    /// How a record lies in memory, and where the counts of tokens begin, in bytes.
-    fn layout(common: &Common) -> Result<(Layout, usize)> {
-        // More than one page is only joined if one word is enough for all their blocks.
-        let words = common.geometry.blocks_per_page().div_ceil(WORD_BITS);
-        let counts = if common.tokens {
-            common.geometry.most_blocks()
+    /// How a record lies in memory, and where the counts for tokens begin, in bytes.
+    fn layout(spec: &PageSpec) -> Result<(Layout, usize)> {
+        // Pages are only joined if one word is enough for all their blocks.
+        let words = spec.geometry.blocks_per_page().div_ceil(WORD_BITS);
+        let counts = if spec.tokens {
+            spec.geometry.most_blocks()
         } else {
             0
         };
         // CAST: `usize` has at least 32 bits on every architecture that runs Rust.
         let bitmap = Layout::array::<Word>(words as usize).map_err(|_| EOVERFLOW)?;
-        let counts = Layout::array::<Count>(counts as usize).map_err(|_| EOVERFLOW)?;
+        let counts = Layout::array::<TokenCount>(counts as usize).map_err(|_| EOVERFLOW)?;
         let (layout, offset) = Layout::new::<Self>()
             .extend(bitmap)
             .map_err(|_| EOVERFLOW)?;
@@ -154,16 +152,33 @@ impl Record {
     }
 }
 
+/// A page, borrowed for as long as its pool lives.
+///
+/// # Invariants
+///
+/// `0` points to the beginning of a live allocation that holds a [`Record`] and its bitmap, both
+/// of which stay for `'pool`.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Page<'pool>(NonNull<Record>, PhantomData<&'pool Record>);
+
+// SAFETY: Any number of threads may use a page: the bitmap is atomic, and by the invariants of
+// `Record` everything else is either constant or accessed by the one thread that has all bits.
+unsafe impl Send for Page<'_> {}
+// SAFETY: As above.
+unsafe impl Sync for Page<'_> {}
+
+/// Its record.
 impl<'pool> Page<'pool> {
-    /// Allocates the record of a page that has no memory, and so no free block.
+    /// Allocates the record of an unpopulated page.
     ///
     /// # Errors
     ///
     /// [`ENOMEM`] if there is no memory for the record.
-    pub(crate) fn new(common: &Common, flags: Flags, node: NumaNode) -> Result<Self> {
-        let (layout, counts) = Record::layout(common)?;
+    pub(crate) fn new(spec: &PageSpec, flags: Flags, node: NumaNode) -> Result<Self> {
+        let (layout, counts) = Record::layout(spec)?;
         let record = Kmalloc::alloc(layout, flags, node)?.cast::<Record>();
-        let slow_free = if common.frees_slowly() { SLOW_FREE } else { 0 };
+        let slow_free = if spec.slow_free { SLOW_FREE } else { 0 };
+        let tokens = if spec.tokens { TOKENS } else { 0 };
 
         // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
         // All bytes zero are a valid bitmap, in which no block is free.
@@ -172,17 +187,17 @@ impl<'pool> Page<'pool> {
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number: slow_free | if common.tokens { TOKENS } else { 0 },
+                number: slow_free | tokens,
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
             })
         };
-        if common.tokens {
+        if spec.tokens {
             // SAFETY: By `Record::layout` the allocation has room for that many.
             unsafe {
-                let counts = record.byte_add(counts).cast::<Count>();
+                let counts = record.byte_add(counts).cast::<TokenCount>();
 
-                Count::init(counts, common.geometry.most_blocks() as usize);
+                TokenCount::init(counts, spec.geometry.most_blocks() as usize);
             }
         }
         // INVARIANT: The record, its bitmap and its counts have just been written.
@@ -199,20 +214,20 @@ impl<'pool> Page<'pool> {
     ///
     /// # Safety
     ///
-    /// The caller must be the only one who has this page, in whatever form. `common` must be that
-    /// of its pool.
-    pub(crate) unsafe fn free(self, common: &Common) -> Option<Coherent<[u8]>> {
+    /// The caller must be the only one who has this page, in whatever form. `spec` must be that of
+    /// its pool.
+    pub(crate) unsafe fn free(self, spec: &PageSpec) -> Option<Coherent<[u8]>> {
         // SAFETY: The caller has the record for itself, and it is not used after this.
         let record = unsafe { self.0.read() };
 
-        if let Ok((layout, _)) = Record::layout(common) {
-            // SAFETY: The allocation was made by `Kmalloc` in `Page::new` with this layout.
+        if let Ok((layout, _)) = Record::layout(spec) {
+            // SAFETY: `Kmalloc` made the allocation in `Page::new`, with this layout.
             unsafe { Kmalloc::free(self.0.cast(), layout) };
         }
         record.memory.into_inner()
     }
 
-    /// Makes a page out of what [`Page::as_raw`] returned.
+    /// Makes a page of what [`Page::as_raw`] returned.
     ///
     /// # Safety
     ///
@@ -220,11 +235,11 @@ impl<'pool> Page<'pool> {
     /// `'pool` lasts.
     #[inline]
     pub(crate) unsafe fn from_raw(record: NonNull<Record>) -> Self {
-        // INVARIANT: By the requirements of this function.
+        // INVARIANT: The caller vouches for the record.
         Self(record, PhantomData)
     }
 
-    /// The pointer under which the page table knows this page.
+    /// The pointer as which others keep this page.
     #[inline]
     pub(crate) fn as_raw(self) -> NonNull<Record> {
         self.0
@@ -237,9 +252,83 @@ impl<'pool> Page<'pool> {
         unsafe { self.0.as_ref() }
     }
 
-    /// How many blocks the page has; 0 if it has no memory.
+    /// Whether there is more to do when a block is freed than to give it back.
+    #[inline]
+    pub(crate) fn has_slow_free(self) -> bool {
+        self.record().number & SLOW_FREE != 0
+    }
+
+    /// The count for tokens of block `index`, if the pool has tokens and the page may have such a
+    /// block. `spec` is that of the page's pool.
+    pub(crate) fn token_count(self, index: u32, spec: &PageSpec) -> Option<&'pool TokenCount> {
+        if self.record().number & TOKENS == 0 {
+            return None;
+        }
+        let (_, counts) = Record::layout(spec).ok()?;
+
+        // SAFETY: By the invariants of `Record` the page has that many counts, at that distance
+        // from its beginning, and they live for `'pool`.
+        (index < spec.geometry.most_blocks()).then(|| unsafe {
+            self.0
+                .byte_add(counts)
+                .cast::<TokenCount>()
+                .add(index as usize)
+                .as_ref()
+        })
+    }
+}
+
+/// Its place in the page tree.
+impl<'pool> Page<'pool> {
+    /// Notes that the page is to be page `number` of a page tree, in `leaf`.
     ///
-    /// Relaxed: certain for who has taken a bit, and a guess for others.
+    /// # Safety
+    ///
+    /// The page must not be in a page tree yet, and the caller must be the only one who has it.
+    pub(crate) unsafe fn link(self, leaf: &Node, number: u32) {
+        let record = self.0.as_ptr();
+
+        // SAFETY: The caller is the only one who has the page.
+        unsafe {
+            (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
+            let flags = (*record).number & (SLOW_FREE | TOKENS);
+            (&raw mut (*record).number).write(number | flags);
+        }
+    }
+
+    /// The leaf of the page tree in which the page stands, if it stands in one.
+    #[inline]
+    pub(crate) fn leaf(self) -> Option<&'pool Node> {
+        let leaf = self.record().leaf?;
+
+        // SAFETY: By the invariants of `Record` the page stands in that leaf, which lives as long
+        // as the page.
+        Some(unsafe { leaf.as_ref() })
+    }
+
+    /// The page's number in the page tree.
+    pub(crate) fn number(self) -> u32 {
+        self.record().number & !(SLOW_FREE | TOKENS)
+    }
+
+    /// Which child of its leaf the page is.
+    pub(crate) fn slot(self) -> u32 {
+        self.number() % FANOUT
+    }
+
+    /// Announces the page in its page tree, as one of `kind`.
+    pub(crate) fn announce(self, kind: Kind) {
+        if let Some(leaf) = self.leaf() {
+            leaf.announce(kind, self.slot());
+        }
+    }
+}
+
+/// Its blocks.
+impl<'pool> Page<'pool> {
+    /// How many blocks the page has; 0 if it is unpopulated.
+    ///
+    /// Relaxed: right for a thread that has taken a bit, and a guess for others.
     #[inline]
     pub(crate) fn blocks(self) -> u32 {
         // CAST: By the invariants of `Geometry` not negative.
@@ -276,81 +365,7 @@ impl<'pool> Page<'pool> {
         }
     }
 
-    /// The words, each with the bits that are set if `blocks` blocks are all free.
-    fn words_when_free(self, blocks: u32) -> impl Iterator<Item = (&'pool Word, u64)> {
-        let mut left = blocks;
-
-        self.words().iter().map(move |word| {
-            let bits = lowest(left);
-
-            left = left.saturating_sub(WORD_BITS);
-            (word, bits)
-        })
-    }
-
-    /// Places the page into a page table, as page `number`, which is in `leaf`.
-    ///
-    /// # Safety
-    ///
-    /// The page must not be in a page table yet, and the caller must be the only one who has it.
-    pub(crate) unsafe fn place(self, leaf: &Node, number: u32) {
-        let record = self.0.as_ptr();
-
-        // SAFETY: By the requirements of this function nobody else accesses the record.
-        unsafe {
-            (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
-            let flags = (*record).number & (SLOW_FREE | TOKENS);
-            (&raw mut (*record).number).write(number | flags);
-        }
-    }
-
-    /// The leaf of the page table in which the page stands, if it stands in one.
-    pub(crate) fn leaf(self) -> Option<&'pool Node> {
-        let leaf = self.record().leaf?;
-
-        // SAFETY: By the invariants of `Record` the page stands in that leaf, which lives as long
-        // as the page.
-        Some(unsafe { leaf.as_ref() })
-    }
-
-    /// The page's number in the page table.
-    pub(crate) fn number(self) -> u32 {
-        self.record().number & !(SLOW_FREE | TOKENS)
-    }
-
-    /// Bytes in a block.
-    #[inline]
-    pub(crate) fn block_size(self) -> usize {
-        self.leaf().map_or(0, |leaf| leaf.common().geometry.size())
-    }
-
-    /// Whether there is more to do when a block is freed than to give it back.
-    #[inline]
-    pub(crate) fn frees_slowly(self) -> bool {
-        self.record().number & SLOW_FREE != 0
-    }
-
-    /// The count of tokens of block `index`, if the pool has tokens and the page may have such a
-    /// block.
-    pub(crate) fn count_of(self, index: u32) -> Option<&'pool Count> {
-        if self.record().number & TOKENS == 0 {
-            return None;
-        }
-        let common = self.leaf()?.common();
-        let (_, counts) = Record::layout(common).ok()?;
-
-        // SAFETY: By the invariants of `Record` the page has that many counts, at that distance
-        // from its beginning, and they live for `'pool`.
-        (index < common.geometry.most_blocks()).then(|| unsafe {
-            self.0
-                .byte_add(counts)
-                .cast::<Count>()
-                .add(index as usize)
-                .as_ref()
-        })
-    }
-
-    /// Takes a free block of the word that a block was last taken from, and returns its place.
+    /// Takes a free block of the word from which a block was last taken.
     ///
     /// `None` if there is none, or if another thread was faster.
     #[inline(always)]
@@ -360,7 +375,7 @@ impl<'pool> Page<'pool> {
         // SAFETY: By the invariants of `Record` there is such a word.
         let word = unsafe { self.word(hint) };
 
-        word.try_take(|bit| geometry.place(hint.wrapping_mul(WORD_BITS) | bit))
+        word.try_take(|bit| geometry.place_of(hint.wrapping_mul(WORD_BITS) | bit))
     }
 
     /// Takes a free block, and returns its index. `None` if there is none.
@@ -413,19 +428,19 @@ impl<'pool> Page<'pool> {
         unsafe { self.word(index / WORD_BITS) }.give(index % WORD_BITS)
     }
 
-    /// Gives back the block `index`, if there is such a block and it is taken. Returns as
+    /// Gives back the block `index`, if there is such a block and it is allocated. Returns as
     /// [`Page::give`], or `None` if there is nothing to give back.
     ///
     /// # Safety
     ///
     /// - Frees of the pool must be checked.
-    /// - If the block is taken, the caller must have taken it, and must not use it after this.
+    /// - If the block is allocated, it must be the caller's, and not be used after this.
     #[inline]
     pub(crate) unsafe fn try_give(self, index: u32) -> Option<bool> {
         // Relaxed: whether there is an exchange depends on this, so it comes after, as with C's
-        // `READ_ONCE()`. By the release of the number in `fill` it then exchanges a word that was
-        // filled, in which a clear bit is that of a taken block. Who has the block finds it here:
-        // they saw the number when they took it, or found the page current, which it became later.
+        // `READ_ONCE()`. By the release in `add_checked_blocks` it then exchanges a word in which a
+        // clear bit is that of an allocated block. The block's owner finds it here: they saw the
+        // number when they took the block, or found the page with a CPU, whose page it became later.
         if index >= self.blocks() {
             return None;
         }
@@ -445,8 +460,13 @@ impl<'pool> Page<'pool> {
             .fold(0, |sum, word| sum.wrapping_add(word.count()))
     }
 
-    /// Whether block `index` exists and is taken; a snapshot.
-    pub(crate) fn is_taken(self, index: u32) -> bool {
+    /// Whether the page has memory, and all its blocks are free; a snapshot.
+    pub(crate) fn all_free(self) -> bool {
+        self.blocks() != 0 && self.count_free() == self.blocks()
+    }
+
+    /// Whether block `index` exists and is allocated; a snapshot.
+    pub(crate) fn is_allocated(self, index: u32) -> bool {
         index < self.blocks()
             && self
                 .words()
@@ -454,19 +474,63 @@ impl<'pool> Page<'pool> {
                 .is_some_and(|word| !word.contains(index % WORD_BITS))
     }
 
-    /// The memory of a page that has no blocks, which is had from `get` if there is none.
+    /// The same, for a page in which frees are checked: what this reads comes after the blocks were
+    /// added.
+    ///
+    /// Acquire: pairs with the release in [`Page::add_checked_blocks`].
+    pub(crate) fn is_allocated_now(self, index: u32) -> bool {
+        // CAST: As in `blocks`.
+        let blocks = self.record().blocks.load(Acquire) as u32;
+
+        index < blocks && self.is_allocated(index)
+    }
+}
+
+/// Its memory.
+impl<'pool> Page<'pool> {
+    /// The page's memory.
     ///
     /// # Safety
     ///
-    /// The caller must have been given the page as vacant.
-    pub(crate) unsafe fn memory_of_vacant(
+    /// The caller must have taken a block of this page, and not give it back while it uses the
+    /// result; or the page must be in the pool's address map.
+    #[inline]
+    pub(crate) unsafe fn memory(self) -> &'pool Coherent<[u8]> {
+        // SAFETY: By the invariants of `Record`, in either case there is memory, and nobody
+        // replaces it.
+        unsafe { (*self.record().memory.get()).as_ref().unwrap_unchecked() }
+    }
+
+    /// How far into the page's memory `dma` lies, in bytes, if it does.
+    ///
+    /// # Safety
+    ///
+    /// As [`Page::memory`].
+    #[inline]
+    pub(crate) unsafe fn offset_of(self, dma: DmaAddress) -> Option<u32> {
+        // SAFETY: The caller vouches for one of the two cases.
+        let memory = unsafe { self.memory() };
+        // An address below the page wraps to a distance above its length.
+        let offset = dma.wrapping_sub(memory.dma_address());
+
+        // CAST: The length of a page fits a `u32`.
+        (offset < memory.len() as DmaAddress).then_some(offset as u32)
+    }
+
+    /// Gives an unpopulated page memory, which is obtained from `get`, unless it has some from an
+    /// attempt that got no further. Returns the memory.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have been given the page as unpopulated.
+    pub(crate) unsafe fn populate(
         self,
         get: impl FnOnce() -> Result<Coherent<[u8]>>,
     ) -> Result<&'pool Coherent<[u8]>> {
         let memory = self.record().memory.get();
 
         // SAFETY: The page has no blocks, so by the invariants of `Record` nobody else writes to
-        // `memory`. While it is `None` it is in no index, so nobody else reads it either.
+        // `memory`. While it is `None` it is in no address map, so nobody else reads it either.
         unsafe {
             if (*memory).is_none() {
                 memory.write(Some(get()?));
@@ -475,87 +539,91 @@ impl<'pool> Page<'pool> {
         }
     }
 
-    /// Makes blocks of the memory of a page that has none, all free but the first `taken`, at most
-    /// 64, which the caller has then taken.
+    /// Makes `blocks` blocks of the memory of an unpopulated page. All are free but the first
+    /// `allocated`, at most 64, which are the caller's.
     ///
-    /// If frees are not `checked`, the number of blocks comes before the words. A page that was
-    /// emptied can still be some CPU's current one, and that CPU takes a bit as soon as there is
-    /// one, without asking for the number; so the words must release that.
-    ///
-    /// If they are, it comes after the words, or a free of a block that is not there yet would find
-    /// its bit clear, as if the block were taken. No page is emptied then, so this one has never
-    /// had blocks and is no CPU's current one: nobody takes a bit who has not seen the number.
+    /// For pools in which frees are not checked. The number of blocks comes before the words: a page
+    /// that was unpopulated meanwhile can still be some CPU's page to allocate from, and that CPU
+    /// takes a bit as soon as there is one, without asking for the number; so the words must release
+    /// that.
     ///
     /// # Safety
     ///
-    /// - The caller must have been given the page as vacant.
-    /// - It must have memory, of `1 << order` pages of the pool's geometry, for which `order` is
-    ///   not too large.
-    /// - If frees are checked, it must not have had blocks before.
-    pub(crate) unsafe fn fill(self, geometry: &Geometry, order: u32, taken: u32, checked: bool) {
-        let blocks = geometry.blocks_per_page().wrapping_shl(order);
-        let number = &self.record().blocks;
-
-        if !checked {
-            // Relaxed: who has taken a bit sees it by that. Who reads 0 finds no word to look at,
-            // which is harmless, and who looks at one does so by its own order.
-            // CAST: By the invariants of `Geometry` it fits.
-            number.store(blocks as i16, Relaxed);
-        }
-
-        let (mut left, mut taken) = (blocks, lowest(taken));
-        for index in 0..blocks.div_ceil(WORD_BITS) {
-            // INVARIANT: There is memory. `Word::fill` releases it to whoever takes a bit.
-            // SAFETY: A page with so many blocks has such a word.
-            unsafe { self.word(index) }.fill(lowest(left) & !taken);
-            left = left.saturating_sub(WORD_BITS);
-            taken = 0;
-        }
-
-        if checked {
-            // INVARIANT: Clear bits are those of the caller's blocks.
-            // Release: pairs with `try_give` and `fill_if_taken`. Who sees the number, sees the
-            // words as they are now or later.
-            // CAST: As above.
-            number.store(blocks as i16, Release);
-        }
+    /// - The caller must have been given the page as unpopulated.
+    /// - It must have memory for that many blocks, and the pool a page with as many at most.
+    pub(crate) unsafe fn add_blocks(self, blocks: u32, allocated: u32) {
+        // Relaxed: a thread that has taken a bit sees the number by that. One that reads 0 finds no
+        // word to look at, which is harmless, and one that looks at a word does so by its own order.
+        // CAST: By the invariants of `Geometry` it fits.
+        self.record().blocks.store(blocks as i16, Relaxed);
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.set_words(blocks, allocated) };
     }
 
-    /// Whether the page has memory and all its blocks are free; a snapshot.
-    pub(crate) fn is_free(self) -> bool {
-        self.blocks() != 0 && self.count_free() == self.blocks()
+    /// The same for pools in which frees are checked.
+    ///
+    /// The number of blocks comes after the words. Otherwise a free of a block that is not there yet
+    /// would find its bit clear, as if the block were allocated. Such a page never had blocks before,
+    /// and is no CPU's page: nobody takes a bit who has not seen the number.
+    ///
+    /// # Safety
+    ///
+    /// As [`Page::add_blocks`]; and the page must not have had blocks before.
+    pub(crate) unsafe fn add_checked_blocks(self, blocks: u32, allocated: u32) {
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.set_words(blocks, allocated) };
+        // INVARIANT: Clear bits are those of the caller's blocks.
+        // Release: pairs with `try_give` and `is_allocated_now`. A thread that sees the number, sees
+        // the words as they are now or later.
+        // CAST: By the invariants of `Geometry` it fits.
+        self.record().blocks.store(blocks as i16, Release);
+    }
+
+    /// # Safety
+    ///
+    /// As [`Page::add_blocks`].
+    unsafe fn set_words(self, blocks: u32, allocated: u32) {
+        let (mut left, mut allocated) = (blocks, lowest(allocated));
+
+        for number in 0..blocks.div_ceil(WORD_BITS) {
+            // INVARIANT: There is memory. `Word::fill` releases it to whoever takes a bit.
+            // SAFETY: A page with so many blocks has such a word.
+            unsafe { self.word(number) }.fill(lowest(left) & !allocated);
+            left = left.saturating_sub(WORD_BITS);
+            allocated = 0;
+        }
     }
 
     /// Takes the memory away from a page if all its blocks are free.
     ///
-    /// The page has then no block, and is the caller's to announce as vacant.
-    pub(crate) fn empty(self) -> Option<Coherent<[u8]>> {
+    /// The page is then unpopulated, and is the caller's to announce as that.
+    pub(crate) fn unpopulate(self) -> Option<Coherent<[u8]>> {
         let blocks = self.blocks();
         if blocks == 0 {
             return None;
         }
 
-        // Someone may take a block at any time, so each word has to be taken as a whole.
-        let mut taken = 0usize;
+        // Anybody may take a block at any time, so each word has to be taken as a whole.
+        let mut words = 0usize;
         for (word, bits) in self.words_when_free(blocks) {
             if !word.take_all(bits) {
                 break;
             }
-            taken = taken.wrapping_add(1);
+            words = words.wrapping_add(1);
         }
-        // With a word in hand the number of blocks does not change, so it can be asked for. Without
-        // one, the page may be anybody's.
-        if taken == 0 {
+        // A thread that has taken a word keeps the number of blocks from changing. One that has
+        // taken none cannot even tell whether the page was populated anew.
+        if words == 0 {
             return None;
         }
-        // It may have changed before. Then the free blocks of that word were not all that it has.
-        if taken != self.words().len() || self.blocks() != blocks {
-            for (word, bits) in self.words_when_free(blocks).take(taken) {
+        // The number may have changed before that. Then these words were not all that the page has.
+        if words != self.words().len() || self.blocks() != blocks {
+            for (word, bits) in self.words_when_free(blocks).take(words) {
                 word.give_all(bits);
             }
             return None;
         }
-        // SAFETY: All bits are taken, by this thread, so nobody else accesses `memory`.
+        // SAFETY: This thread has taken all bits, so nobody else accesses `memory`.
         let memory = unsafe { (*self.record().memory.get()).take() };
 
         // INVARIANT: No bit is set or taken by anyone else, and this thread forgets those it took.
@@ -563,85 +631,15 @@ impl<'pool> Page<'pool> {
         memory
     }
 
-    /// Fills the block at `place` with what the pool wants in free blocks.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have taken the block.
-    #[cold]
-    #[inline(never)]
-    pub(crate) unsafe fn fill_freed(self, place: Place) {
-        let value = self
-            .leaf()
-            .and_then(|leaf| leaf.common().contents.when_freed());
+    /// The words, each with the bits that are set if `blocks` blocks are all free.
+    fn words_when_free(self, blocks: u32) -> impl Iterator<Item = (&'pool Word, u64)> {
+        let mut left = blocks;
 
-        if let Some(value) = value {
-            // INVARIANT: By the requirements of this function.
-            Taken { page: self, place }.fill_with(value);
-        }
-    }
+        self.words().iter().map(move |word| {
+            let bits = lowest(left);
 
-    /// The same, if there is such a block and it is taken.
-    ///
-    /// # Safety
-    ///
-    /// - Frees of the pool must be checked.
-    /// - If the block is taken, the caller must have taken it.
-    #[cold]
-    #[inline(never)]
-    pub(crate) unsafe fn fill_if_taken(self, place: Place) {
-        // Acquire: pairs with the release of the number in `fill`. The word is looked at as it was
-        // filled or later.
-        // CAST: As in `blocks`.
-        let blocks = self.record().blocks.load(Acquire) as u32;
-
-        if place.index() < blocks && self.is_taken(place.index()) {
-            // SAFETY: The block is taken, by the caller.
-            unsafe { self.fill_freed(place) };
-        }
-    }
-
-    /// Keeps the block at `place` for the pool's reserve, if that has less than it should. Returns
-    /// whether it did.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have taken the block, and must not use it after this if it is kept.
-    pub(crate) unsafe fn keep_freed(self, place: Place) -> bool {
-        let Some(leaf) = self.leaf() else {
-            return false;
-        };
-
-        // INVARIANT: By the requirements of this function.
-        // SAFETY: By the requirements of this function. The reserve is that of the page's pool.
-        unsafe { leaf.common().reserve.put(&Taken { page: self, place }) }
-    }
-
-    /// How far into the page's memory `dma` lies, in bytes, if it does.
-    ///
-    /// # Safety
-    ///
-    /// The page must have memory and keep it.
-    #[inline]
-    pub(crate) unsafe fn offset_of(self, dma: DmaAddress) -> Option<u32> {
-        // SAFETY: By the requirements of this function; as good as having taken a block.
-        let memory = unsafe { self.memory() };
-        let offset = dma.wrapping_sub(memory.dma_address());
-
-        // CAST: The length of a page fits a `u32`.
-        (offset < memory.len() as DmaAddress).then_some(offset as u32)
-    }
-
-    /// The page's memory.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have taken a block of this page, and not give it back while it uses the
-    /// result.
-    #[inline]
-    pub(crate) unsafe fn memory(self) -> &'pool Coherent<[u8]> {
-        // SAFETY: By the invariants of `Record`, while a block is taken there is memory, and nobody
-        // replaces it.
-        unsafe { (*self.record().memory.get()).as_ref().unwrap_unchecked() }
+            left = left.saturating_sub(WORD_BITS);
+            (word, bits)
+        })
     }
 }

@@ -6,12 +6,11 @@ use crate::{
     block::Block,
     context,
     geometry::Geometry,
+    instance::Instance,
     options::Options,
     payload::Payload,
-    raw_pool::{
-        RawPool,
-        Statistics, //
-    },
+    raw_pool::RawPool,
+    statistics::Statistics,
     tokens::RawBlock, //
 };
 use core::{
@@ -98,16 +97,16 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `raw` is a pool in a [`KBox`] that this owns, and whose blocks can hold a `T`.
+/// `instance` is in a [`KBox`] that this owns, and the pool's blocks can hold a `T`.
 pub struct Pool<'bound, T: Payload + ?Sized = [u8]> {
     // Not in this value itself: debugfs knows where it is, and safe code can free the memory of a
     // value without dropping it, even if that is pinned.
-    raw: NonNull<RawPool<'bound>>,
-    owns: PhantomData<RawPool<'bound>>,
+    instance: NonNull<Instance<'bound>>,
+    owns: PhantomData<Instance<'bound>>,
     payload: PhantomData<fn() -> PhantomData<T>>,
 }
 
-// SAFETY: A pool may be used, and dropped, by any thread.
+// SAFETY: Any thread may use a pool, and drop it.
 unsafe impl<T: Payload + ?Sized> Send for Pool<'_, T> {}
 // SAFETY: As above.
 unsafe impl<T: Payload + ?Sized> Sync for Pool<'_, T> {}
@@ -229,20 +228,22 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry,
         options: Options,
     ) -> Result<Self> {
-        let mut raw = Self::make(dev, name, geometry, options)?;
-
-        // SAFETY: The pool never leaves its box, and only dropping that frees it.
-        unsafe { raw.list() };
-        Self::from_box(raw)
+        // SAFETY: No work refills it, since `options` is what users can make of it.
+        unsafe { Self::make(dev, name, geometry, options) }
     }
 
-    /// The pool without its type, once it is sure that it can be used and that `T` fits.
-    pub(crate) fn make(
+    /// Makes a pool, after it has checked that the pool can be used and that `T` fits.
+    ///
+    /// # Safety
+    ///
+    /// If the pool is to be refilled by work, then before its device is unbound it must be
+    /// dropped, or [`Instance::retire`] be called.
+    pub(crate) unsafe fn make(
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry,
         options: Options,
-    ) -> Result<KBox<RawPool<'bound>>> {
+    ) -> Result<Self> {
         if !context::may_sleep() {
             dev_err!(
                 dev,
@@ -267,28 +268,26 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             );
             return Err(EINVAL);
         }
-        RawPool::new(dev, name, geometry, options)
-    }
+        // SAFETY: Only dropping the box frees the pool, and the caller sees to the end of its work.
+        let instance = unsafe { Instance::new(dev, name, geometry, options)? };
 
-    /// The pool with its type, for what [`Pool::make`] returned.
-    pub(crate) fn from_box(raw: KBox<RawPool<'bound>>) -> Result<Self> {
-        // INVARIANT: A box, that is never null, and `make` checked that `T` fits.
+        // INVARIANT: This is a box, that is never null, and `T` fits.
         Ok(Self {
-            raw: NonNull::new(KBox::into_raw(raw)).ok_or(ENOMEM)?,
+            instance: NonNull::new(KBox::into_raw(instance)).ok_or(ENOMEM)?,
             owns: PhantomData,
             payload: PhantomData,
         })
     }
 
-    /// What [`RawPool::retire`] asks for.
-    pub(crate) fn as_raw(&self) -> NonNull<RawPool<'bound>> {
-        self.raw
+    pub(crate) fn instance(&self) -> &Instance<'bound> {
+        // SAFETY: By the type invariants it is there as long as this.
+        unsafe { self.instance.as_ref() }
     }
 
     #[inline]
     fn raw(&self) -> &RawPool<'bound> {
-        // SAFETY: By the type invariants the pool is there.
-        unsafe { self.raw.as_ref() }
+        // SAFETY: By the type invariants it is there as long as this.
+        unsafe { &self.instance.as_ref().raw }
     }
 
     /// Allocates a block. Its contents are unspecified, unless `flags` contain `__GFP_ZERO` or the
@@ -301,8 +300,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] if all blocks are taken, or are just being given back to the system by
-    /// [`Pool::shrink`], and no page can be had. The pool is as it was.
+    /// [`ENOMEM`] if all blocks are allocated, or are just being given back to the system by
+    /// [`Pool::shrink`], and the system has no memory for a page. The pool is as it was.
     ///
     /// # Examples
     ///
@@ -322,10 +321,10 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// ```
     #[inline]
     pub fn alloc(&self, flags: Flags) -> Result<Block<'_, T>> {
-        let taken = self.raw().alloc(flags)?;
+        let block = self.raw().alloc(flags)?;
 
-        // SAFETY: The block is new and its pool is borrowed. `new_with` checked that `T` fits.
-        Ok(unsafe { Block::new(taken) })
+        // SAFETY: The block is new and its pool is borrowed. By the type invariants `T` fits.
+        Ok(unsafe { Block::new(block) })
     }
 
     /// Allocates a block and fills it with zeroes.
@@ -388,11 +387,11 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
         let count = blocks.len();
         let mut elements = blocks.iter_mut();
-        let result = self.raw().alloc_bulk(count, flags, |taken| {
+        let result = self.raw().alloc_bulk(count, flags, |block| {
             if let Some(element) = elements.next() {
-                // SAFETY: The block is new and its pool is borrowed. `new_with` checked that
-                // `T` fits.
-                let block = Some(unsafe { Block::new(taken) });
+                // SAFETY: The block is new and its pool is borrowed. By the type invariants `T`
+                // fits.
+                let block = Some(unsafe { Block::new(block) });
 
                 // The element is `None`; without this, it would be looked at to free a block.
                 mem::forget(mem::replace(element, block));
@@ -400,9 +399,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         });
         if result.is_err() {
             blocks.fill_with(|| None);
-        } else if self.raw().prepares(flags) {
+        } else if self.raw().must_init(flags) {
             for block in blocks.iter().flatten() {
-                self.raw().prepare(block.taken(), flags);
+                self.raw().init_block(block.allocated(), flags);
             }
         }
         result
@@ -482,17 +481,17 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     where
         T: Send,
     {
-        let taken = self.raw().take_back(raw).ok_or(EINVAL)?;
+        let block = self.raw().take_back(raw).ok_or(EINVAL)?;
 
-        // SAFETY: The block is the caller's, and its pool is borrowed. `new_with` checked that `T`
+        // SAFETY: The block is the caller's, and its pool is borrowed. By the type invariants `T`
         // fits.
-        Ok(unsafe { Block::new(taken) })
+        Ok(unsafe { Block::new(block) })
     }
 
-    /// See [`RawPool::lost_pages`].
+    /// See [`RawPool::unpublished_pages`].
     #[cfg(CONFIG_KUNIT)]
-    pub(crate) fn lost_pages(&self) -> usize {
-        self.raw().lost_pages()
+    pub(crate) fn unpublished_pages(&self) -> usize {
+        self.raw().unpublished_pages()
     }
 
     /// The geometry of the pool's blocks. Any context.
@@ -520,7 +519,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn device(&self) -> &'bound Device<Bound> {
-        self.raw().device()
+        self.raw().dev
     }
 
     /// The name that the pool was given. Any context.
@@ -534,7 +533,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     pub fn name(&self) -> &CStr {
-        self.raw().name()
+        &self.raw().name
     }
 
     /// Counts what the pool holds: a snapshot that need not be consistent while others allocate.
@@ -558,7 +557,7 @@ impl<T: Payload + ?Sized> Drop for Pool<'_, T> {
         // DMA memory is given back and debugfs is changed, and both may sleep.
         if context::may_sleep() {
             // SAFETY: By the type invariants, and nobody borrows from the pool any more.
-            drop(unsafe { KBox::from_raw(self.raw.as_ptr()) });
+            drop(unsafe { KBox::from_raw(self.instance.as_ptr()) });
         } else {
             dev_err!(
                 self.device(),

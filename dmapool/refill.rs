@@ -1,79 +1,66 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work item that fills a pool's reserve from process context.
+//! Who fills the reserve of a pool, and when: see also `free.rs`, which puts freed blocks there.
 
 use crate::{
     gfp,
     raw_pool::RawPool, //
 };
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
 
-// `dmapool/refill.c`
-extern "C" {
-    fn rust_dmapool_refill_new(pool: *mut c_void) -> *mut c_void;
-    fn rust_dmapool_refill_queue(refill: *mut c_void);
-    fn rust_dmapool_refill_stop(refill: *mut c_void);
-    fn rust_dmapool_refill_free(refill: *mut c_void);
-}
-
-/// The work item of a pool. When this is dropped it does not run any more, and never will.
-///
-/// # Invariants
-///
-/// From `rust_dmapool_refill_new()`.
-pub(crate) struct Refill(NonNull<c_void>);
-
-// SAFETY: A work item may be queued and cancelled by any thread.
-unsafe impl Send for Refill {}
-// SAFETY: As above.
-unsafe impl Sync for Refill {}
-
-impl Refill {
-    /// The work item for `pool`. Process context; may sleep.
+impl RawPool<'_> {
+    /// Fills the reserve. Any context that `flags` allow.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `pool` must live, not move, and its device be bound, until the result is dropped or stopped.
-    pub(crate) unsafe fn new(pool: &RawPool<'_>) -> Result<Self> {
-        // SAFETY: The function has no requirements; the caller vouches for what it makes of `pool`.
-        let refill = unsafe { rust_dmapool_refill_new(NonNull::from(pool).as_ptr().cast()) };
+    /// [`ENOMEM`] if there is not enough memory. What was obtained until then is kept.
+    pub(crate) fn refill(&self, flags: Flags) -> Result {
+        while self.reserve.is_short() {
+            let block = match self.this_cpu().try_alloc(self.geometry()) {
+                Some(block) => block,
+                None => self.find_or_grow(flags, |_| None)?,
+            };
 
-        // INVARIANT: It has just been made.
-        Ok(Self(NonNull::new(refill).ok_or(ENOMEM)?))
+            // SAFETY: The block is of this pool, and freed if it is not kept.
+            unsafe {
+                if !self.reserve.put(&block) {
+                    block.give_to_page();
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Has the reserve filled soon. Any context.
-    pub(crate) fn queue(&self) {
-        // SAFETY: By the type invariants.
-        unsafe { rust_dmapool_refill_queue(self.0.as_ptr()) };
-    }
-
-    /// Ends it for good. Process context; may sleep.
-    pub(crate) fn stop(&self) {
-        // SAFETY: By the type invariants.
-        unsafe { rust_dmapool_refill_stop(self.0.as_ptr()) };
+    /// Has the reserve filled by whoever may wait for memory, if it is short.
+    pub(crate) fn refill_later(&self, flags: Flags) {
+        if !self.reserve.is_short() {
+            return;
+        }
+        if let Some(work) = &self.refill_work {
+            // SAFETY: The pool stays where it is, and stops the work before it goes.
+            unsafe { work.queue(NonNull::from(self).cast()) };
+        } else if gfp::may_block(flags) {
+            // There is a next time if this fails.
+            let _ = self.refill(gfp::without_effort(flags));
+        }
     }
 }
 
-impl Drop for Refill {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants, and it is not used after this.
-        unsafe { rust_dmapool_refill_free(self.0.as_ptr()) };
-    }
-}
-
-/// Fills the reserve of a pool.
+/// Fills the reserve of a pool; what its work item does.
 ///
 /// # Safety
 ///
-/// To be called by the work item of that pool only.
+/// To be called by `dmapool/refill_work.c` only, with what [`RawPool::refill_later`] passed.
 #[no_mangle]
 unsafe extern "C" fn rust_dmapool_refill(pool: *mut c_void) {
-    // SAFETY: By the requirements of this function, and of `Refill::new`, the pool lives.
+    // SAFETY: This is a pool, which waits for its work item before it goes.
     let pool = unsafe { &*pool.cast::<RawPool<'_>>() };
 
-    // The reserve is short when memory is: nobody is to be killed for it. If this fails, who finds
-    // the reserve short queues the work item again.
+    // The reserve is short when memory is: nobody is to be killed for it. If this fails, whoever
+    // finds the reserve short queues the work item again.
     let _ = pool.refill(gfp::without_effort(GFP_KERNEL));
 }

@@ -2,17 +2,17 @@
 
 //! The reserve of a pool: blocks that are kept back for allocations that may not wait.
 //!
-//! They are allocated as far as their pages know. Each lies in a slot, and two words of bits say
-//! which slots hold a block and which are empty. Taking and giving these bits is all the order that
-//! there is, so the reserve may be used in any context.
+//! To their pages they are allocated. Each lies in a slot, and two bitmaps say which slots hold a
+//! block and which are empty. Whoever takes a bit of one may use the slot, and gives it to the other.
+//! There is no other order, so the reserve may be used in any context.
 
 use crate::{
+    allocated::Allocated,
     bitmap::{
         lowest,
         Word,
         WORD_BITS, //
     },
-    block::Taken,
     page::Page, //
 };
 use core::cell::UnsafeCell;
@@ -24,15 +24,14 @@ use kernel::{
     }, //
 };
 
-type Slot = UnsafeCell<Option<Taken<'static>>>;
+type Slot = UnsafeCell<Option<Allocated<'static>>>;
 
-/// See the module.
+/// Blocks that are kept back, as far as there are any.
 ///
 /// # Invariants
 ///
-/// - A bit of `filled` is set if its slot holds a block, one of `empty` if it holds none; never
-///   both.
-/// - Who has taken a bit of either, and not given it to the other, is the only one to access the
+/// - A bit of `filled` is set only if its slot holds a block, one of `empty` only if it holds none.
+/// - Whoever has taken a bit of either, and not given it to the other, is the only one to access the
 ///   slot.
 /// - The blocks are of the pool that the reserve belongs to, which takes them out before its pages
 ///   go.
@@ -119,53 +118,53 @@ impl Reserve {
     /// Takes a block, if there is one. Any context.
     ///
     /// Taking the bit acquires what [`Reserve::put`] released: the slot, and the block.
-    pub(crate) fn take(&self) -> Option<Taken<'_>> {
+    pub(crate) fn take(&self) -> Option<Allocated<'_>> {
         if self.slots.is_empty() {
             return None;
         }
-        // Who has seen that the blocks of the pages are taken must see what those who took them
-        // have put here before. Pairs with the barrier in `put`.
+        // A thread that has seen that all blocks of the pages are taken must see what those who took
+        // them had put here before. Pairs with the barrier in `put`.
         smp_mb(Full);
 
         let number = take_from(&self.filled)?;
-        let taken = self.slots.get(number).and_then(|slot| {
+        let block = self.slots.get(number).and_then(|slot| {
             // SAFETY: By the type invariants nobody else accesses the slot.
             unsafe { (*slot.get()).take() }
         });
 
         // INVARIANT: The slot holds nothing.
         give_to(&self.empty, number);
-        taken
+        block
     }
 
-    /// Keeps `taken` if there is room for it. Any context.
+    /// Keeps `block` if there is room for it, and returns whether there was. Any context.
     ///
     /// # Safety
     ///
     /// The block must be of the pool that this belongs to. If it is kept, it must not be used after
     /// this.
-    pub(crate) unsafe fn put(&self, taken: &Taken<'_>) -> bool {
+    pub(crate) unsafe fn put(&self, block: &Allocated<'_>) -> bool {
         let Some(number) = take_from(&self.empty) else {
             return false;
         };
 
         if let Some(slot) = self.slots.get(number) {
-            // SAFETY: The page comes from a page, and the pool takes the block out of its reserve
+            // SAFETY: The pointer comes from a page, and the pool takes the block out of its reserve
             // before the page goes.
-            let page = unsafe { Page::from_raw(taken.page.as_raw()) };
-            // INVARIANT: The block stays taken, and the caller gives it up.
-            let taken = Taken {
+            let page = unsafe { Page::from_raw(block.page.as_raw()) };
+            // INVARIANT: The block stays allocated, and the caller gives it up.
+            let block = Allocated {
                 page,
-                place: taken.place,
+                place: block.place,
             };
 
             // SAFETY: By the type invariants nobody else accesses the slot.
-            unsafe { *slot.get() = Some(taken) };
+            unsafe { *slot.get() = Some(block) };
         }
         // INVARIANT: The slot holds a block.
         give_to(&self.filled, number);
         // The block comes before whatever this thread takes from a page after it, for those who see
-        // that taken. Pairs with the barrier in `take`.
+        // that it did. Pairs with the barrier in `take`.
         smp_mb(Full);
         true
     }

@@ -2,93 +2,13 @@
 
 //! Tokens: blocks that no [`Block`](crate::Block) owns for a while, each of which comes back at
 //! most once, whatever a device makes of its token.
-//!
-//! Each block of a pool with tokens has a count beside the bitmap of its page, out of the device's
-//! reach. It is odd while the block is out, and a token holds that odd number: so it is good until
-//! somebody takes it back, and then never again.
 
 use crate::{
-    bitmap::read_once,
-    geometry::Geometry, //
+    allocated::Allocated,
+    geometry::Geometry,
+    raw_pool::RawPool, //
 };
-use core::ptr::NonNull;
-use kernel::{
-    bindings,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Release, //
-    }, //
-};
-
-/// What is set in a count while its block is out.
-const OUT: u32 = 1;
-
-/// How often a block went out and came back.
-///
-/// # Invariants
-///
-/// Odd if and only if the block is allocated and owned by nobody but this. Then only who makes it
-/// even owns the block; else only the block's owner changes the count.
-#[repr(transparent)]
-pub(crate) struct Count(Atomic<u32>);
-
-impl Count {
-    /// Makes `count` of them at `first`, of blocks that are not out.
-    ///
-    /// They begin at random, so that a token of one block says nothing of another one's, of this
-    /// pool or any other. Any context.
-    ///
-    /// # Safety
-    ///
-    /// There must be memory for that many.
-    pub(crate) unsafe fn init(first: NonNull<Self>, count: usize) {
-        // SAFETY: By the requirements of this function.
-        unsafe {
-            bindings::get_random_bytes(
-                first.as_ptr().cast(),
-                count.saturating_mul(size_of::<Self>()),
-            )
-        };
-        for index in 0..count {
-            // INVARIANT: Even.
-            // SAFETY: As above, and all bytes are initialized.
-            unsafe {
-                let number = first.add(index).cast::<u32>();
-
-                number.write(number.read() & !OUT);
-            }
-        }
-    }
-
-    /// Lets the block out, and returns the number that takes it back.
-    ///
-    /// Release: what the owner did to the block happens before what the next one does.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the block, and does so no more after this.
-    pub(crate) unsafe fn let_out(&self) -> u32 {
-        // By the requirements of this function nobody else changes the count now.
-        let number = read_once(&self.0).wrapping_add(OUT);
-
-        // INVARIANT: The count was even, and the owner has just given up the block.
-        self.0.store(number, Release);
-        number
-    }
-
-    /// Takes the block back, if it is out under this number. Then the caller owns it.
-    ///
-    /// Acquire: pairs with [`Count::let_out`].
-    pub(crate) fn take_back(&self, number: u32) -> bool {
-        // INVARIANT: One thread makes an odd count even, and becomes the owner.
-        number & OUT != 0
-            && self
-                .0
-                .cmpxchg(number, number.wrapping_add(OUT), Acquire)
-                .is_ok()
-    }
-}
+use kernel::prelude::*;
 
 /// A block that is out as a token; from [`Block::into_raw`](crate::Block::into_raw).
 ///
@@ -107,7 +27,7 @@ impl Count {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawBlock {
-    /// That of the block's [`Count`].
+    /// That of the block's [`TokenCount`].
     number: u32,
     /// Which block of the pool, counted through all pages.
     block: u32,
@@ -161,5 +81,35 @@ impl RawBlock {
             number: (bits >> u32::BITS) as u32,
             block: bits as u32,
         }
+    }
+}
+
+impl RawPool<'_> {
+    /// Lets `block`, which is of this pool, out as a token. See [`crate::Block::into_raw`].
+    ///
+    /// # Safety
+    ///
+    /// If this succeeds, the caller must not use the block any more.
+    pub(crate) unsafe fn let_out(&self, block: &Allocated<'_>) -> Result<RawBlock> {
+        let (page, index) = (block.page, block.place.index());
+        let count = page.token_count(index, &self.spec).ok_or(EINVAL)?;
+        let number = RawBlock::block(self.geometry(), page.number(), index).ok_or(EOVERFLOW)?;
+
+        // SAFETY: The caller owned the block, and does not use it any more.
+        Ok(RawBlock::new(unsafe { count.let_out() }, number))
+    }
+
+    /// The block that is out as `raw`, which is the caller's then. See [`crate::Pool::from_raw`].
+    pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Allocated<'_>> {
+        let (number, index) = raw.page_and_index(self.geometry())?;
+        let page = self.tree.get(number)?;
+
+        // INVARIANT: By the invariants of the count the block is allocated, and this thread's now.
+        page.token_count(index, &self.spec)?
+            .take_back(raw.number())
+            .then(|| Allocated {
+                page,
+                place: self.geometry().place_of(index),
+            })
     }
 }

@@ -11,10 +11,8 @@ use super::{
 };
 use crate::{
     c_pool::*,
-    raw_pool::{
-        pages_held,
-        RawPool, //
-    },
+    instance::Instance,
+    raw_pool::pages_held,
     Block,
     Geometry,
     Options,
@@ -194,12 +192,14 @@ impl CPool {
 
     fn statistics(&self) -> Statistics {
         // SAFETY: The pool exists.
-        unsafe { &*self.0.cast::<RawPool<'_>>() }.statistics()
+        unsafe { &*self.0.cast::<Instance<'_>>() }.raw.statistics()
     }
 
-    fn lost_pages(&self) -> usize {
+    fn unpublished_pages(&self) -> usize {
         // SAFETY: The pool exists.
-        unsafe { &*self.0.cast::<RawPool<'_>>() }.lost_pages()
+        unsafe { &*self.0.cast::<Instance<'_>>() }
+            .raw
+            .unpublished_pages()
     }
 }
 
@@ -455,12 +455,12 @@ mod suite {
                     let failures = before.failures + 1;
 
                     ensure!(pool.statistics() == Statistics { failures, ..before });
-                    ensure!(pool.lost_pages() == 0);
+                    ensure!(pool.unpublished_pages() == 0);
                 }
                 held.push(block.map_or_else(|| pool.alloc(), Ok)?, GFP_KERNEL)?;
                 ensure!(pool.statistics().live == held.len() as u64);
                 held.drain_all().for_each(|block| pool.free(block));
-                ensure!(pool.statistics().live == 0 && pool.lost_pages() == 0);
+                ensure!(pool.statistics().live == 0 && pool.unpublished_pages() == 0);
                 Ok(())
             })?;
         }

@@ -4,12 +4,10 @@
 
 use super::support::*;
 use crate::{
-    contents::Contents,
+    init::InitPolicy,
+    instance::Instance,
     module_parameters,
-    raw_pool::{
-        pages_held,
-        RawPool, //
-    },
+    raw_pool::pages_held,
     Block,
     Geometry,
     Options,
@@ -287,11 +285,14 @@ mod suite {
         Ok(())
     }
 
-    /// A record for which no memory was to be had is used by the next growth.
+    /// A record for which there was no memory is used by the next growth.
     #[test]
     fn failed_growth_leaves_one_record() -> Result {
-        let device = TestDevice::new(c"dmapool-vacant")?;
-        let pool = RawPool::new(device.bound(), c"vacant", GEOMETRY, Options::new())?;
+        let device = TestDevice::new(c"dmapool-unpopulated")?;
+        // SAFETY: The pool is dropped, and no work refills it.
+        let pool =
+            unsafe { Instance::new(device.bound(), c"unpopulated", GEOMETRY, Options::new())? };
+        let pool = &pool.raw;
 
         for _ in 0..10 {
             let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
@@ -299,33 +300,35 @@ mod suite {
             assert_eq!(result, Err(ENOMEM));
             assert_eq!(pool.records(), 1);
         }
-        // `Taken` does not give back what it took.
-        let taken = pool.alloc(GFP_KERNEL)?;
+        // Dropping an `Allocated` does not free its block.
+        let block = pool.alloc(GFP_KERNEL)?;
         assert_eq!(pool.records(), 1);
         // SAFETY: The block is not used any more.
-        unsafe { taken.give() };
+        unsafe { block.free() };
         Ok(())
     }
 
-    /// What threads that grow at the same time do: each adds a page, and all but the last one's
-    /// are no longer current, with blocks left.
+    /// What threads that grow at the same time do: each adds a page, and all but the last one's are
+    /// no longer the CPU's, with blocks left.
     #[test]
     fn racing_growth_loses_nothing() -> Result {
         let device = TestDevice::new(c"dmapool-race")?;
-        let pool = RawPool::new(device.bound(), c"race", GEOMETRY, Options::new())?;
+        // SAFETY: The pool is dropped, and no work refills it.
+        let pool = unsafe { Instance::new(device.bound(), c"race", GEOMETRY, Options::new())? };
+        let pool = &pool.raw;
         let mut held = KVec::new();
 
         // More would be joined pages.
         for _ in 0..4 {
-            held.push(pool.grow(pool.current(), GFP_KERNEL)?, GFP_KERNEL)?;
+            held.push(pool.grow(GFP_KERNEL)?, GFP_KERNEL)?;
         }
         while held.len() < 4 * GEOMETRY.blocks_per_page() as usize {
             held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;
         }
         assert_eq!(pool.statistics().pages, 4);
-        for taken in held {
+        for block in held {
             // SAFETY: The block is not used any more.
-            unsafe { taken.give() };
+            unsafe { block.free() };
         }
         Ok(())
     }
@@ -351,18 +354,18 @@ mod suite {
         // Without being asked to, a pool leaves the contents alone; unless the kernel was booted
         // with `init_on_alloc=1` or `init_on_free=1`, or the module loaded with `poison=1`, as they
         // are for some of the runs.
-        let contents = Contents::new(module_parameters::poison.value());
+        let contents = InitPolicy::new(module_parameters::poison.value());
         let block = pool.alloc(GFP_KERNEL)?;
         let first = block.as_ptr().cast::<u8>();
         fill(&block, 0x5a);
         drop(block);
         // SAFETY: The block is free, but its page stays while the pool is not shrunk.
         let when_free = unsafe { first.read_volatile() };
-        assert_eq!(when_free, contents.when_freed().unwrap_or(0x5a));
+        assert_eq!(when_free, contents.on_free().unwrap_or(0x5a));
 
-        let expected = contents.when_allocated(false).unwrap_or(when_free);
+        let expected = contents.on_alloc(false).unwrap_or(when_free);
         assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, expected));
-        if contents.when_allocated(false) == Some(0) && !contents.poison {
+        if contents.on_alloc(false) == Some(0) && !contents.poison {
             // Not only what happens to be zero.
             // SAFETY: As above, and nobody has the block.
             unsafe { first.write_bytes(0x5a, GEOMETRY.size()) };

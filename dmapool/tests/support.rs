@@ -206,7 +206,7 @@ pub(super) fn fill(block: &Block<'_>, value: u8) {
 /// Whether the pool holds exactly `live` blocks, and all others can be found. Nobody may use it
 /// meanwhile.
 pub(super) fn holds(pool: &Pool<'_>, live: usize) -> bool {
-    pool.lost_pages() == 0 && pool.statistics().live == live as u64
+    pool.unpublished_pages() == 0 && pool.statistics().live == live as u64
 }
 
 /// How many pages a pool may have when `needed` would do: it may get half as much more at once, and

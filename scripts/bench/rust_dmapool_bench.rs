@@ -309,7 +309,7 @@ impl<H> Held<H> {
     /// There must be a block in element `i`, which is not taken again.
     #[inline(always)]
     unsafe fn take(&mut self, i: usize) -> H {
-        // SAFETY: By the requirements of this function.
+        // SAFETY: There is a block in that element.
         unsafe { self.0[i].assume_init_read() }
     }
 }

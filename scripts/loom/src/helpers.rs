@@ -36,20 +36,20 @@ extern "C" fn rust_dmapool_node_online(_node: c_int) -> bool {
 }
 
 #[no_mangle]
-unsafe extern "C" fn rust_dmapool_index_init(xa: *mut bindings::xarray) {
+unsafe extern "C" fn rust_dmapool_xa_init(xa: *mut bindings::xarray) {
     // SAFETY: The caller gives memory for one.
     unsafe { xarray::init(xa) };
 }
 
 #[no_mangle]
-unsafe extern "C" fn rust_dmapool_index_store(
+unsafe extern "C" fn rust_dmapool_xa_store(
     xa: *mut bindings::xarray,
-    index: usize,
+    pfn: usize,
     entry: *mut c_void,
     _gfp: bindings::gfp_t,
 ) -> c_int {
     // SAFETY: The caller has initialized it.
-    match unsafe { xarray::store(xa, index, entry) } {
+    match unsafe { xarray::store(xa, pfn, entry) } {
         Ok(()) => 0,
         Err(_) => -12, // ENOMEM
     }

@@ -6,7 +6,7 @@
 //! preemptions.
 
 use crate::{
-    raw_pool::BadFree,
+    checked_free::BadFree,
     run::*,
     tokens::RawBlock,
     Options, //
@@ -37,7 +37,7 @@ fn get_surely(pool: Pool, mut blocks: Blocks) -> Blocks {
     blocks
 }
 
-/// Allocates a block of the current page, which is then found by its numbers.
+/// Allocates a block of this CPU's page, which is then found by its numbers.
 fn get_known(pool: Pool, mut blocks: Blocks) -> Blocks {
     blocks.extend(alloc_at_once(pool));
     assert!(blocks.iter().all(Owned::is_known), "a block is not known");
@@ -129,7 +129,7 @@ fn only<const N: usize>(pool: Pool, counts: [usize; N]) -> Vec<Blocks> {
     blocks
 }
 
-/// `count` blocks that are all free. The last page is CPU 0's current one.
+/// `count` blocks that are all free. CPU 0 allocates from the last page.
 fn free(pool: Pool, count: usize) -> Vec<Blocks> {
     drop(taken(pool, [count]));
     Vec::new()
@@ -141,7 +141,7 @@ fn only_free(pool: Pool, count: usize) -> Vec<Blocks> {
     Vec::new()
 }
 
-/// The same, but it is CPU 1's current page.
+/// The same, but CPU 1 allocates from the last page.
 fn free_elsewhere(pool: Pool, count: usize) -> Vec<Blocks> {
     run_on(1);
     free(pool, count);
@@ -156,9 +156,9 @@ fn announced(pool: Pool, count: usize) -> Vec<Blocks> {
     Vec::new()
 }
 
-/// Pages of one block. One is CPU 0's current one, and its block the last thread's; CPU 0 has freed
+/// Pages of one block. CPU 0 allocates from one, of which the last thread has the block, and has freed
 /// into the other.
-fn current_and_freed(pool: Pool) -> Vec<Blocks> {
+fn alloc_page_and_freed(pool: Pool) -> Vec<Blocks> {
     let mut blocks = only(pool, [1, 1]);
 
     blocks[0].clear();
@@ -170,7 +170,7 @@ fn current_and_freed(pool: Pool) -> Vec<Blocks> {
 fn stale_announcement(pool: Pool) -> Vec<Blocks> {
     let mut blocks = only(pool, [64, 1, 1, 1]);
 
-    // Make another page CPU 0's current one.
+    // Have CPU 0 allocate from another page.
     blocks[0].pop();
     blocks[0].extend(alloc(pool));
 
@@ -396,8 +396,8 @@ models! {
         [(0, put_get), (0, put_get), (0, get_put)];
 
     // Current pages.
-    put_while_replaced(blocks: 1): current_and_freed, [(0, get), (0, put)];
-    put_while_replaced_elsewhere(blocks: 1): current_and_freed, [(0, get), (1, put)];
+    put_while_replaced(blocks: 1): alloc_page_and_freed, [(0, get), (0, put)];
+    put_while_replaced_elsewhere(blocks: 1): alloc_page_and_freed, [(0, get), (1, put)];
     // A search clears an announcement that is made again.
     announce_while_searched(blocks: 1): stale_announcement, [(0, get), (1, put)];
 
@@ -415,8 +415,8 @@ models! {
         [(0, put_get), (1, get_put), (2, shrink)];
     shrink_put_get_one_cpu(blocks: 1, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (0, get_put), (0, shrink)];
-    // A page loses its memory and has some again, while it is a CPU's current one.
-    shrink_grow_current(blocks: 2): |pool| free_elsewhere(pool, 2),
+    // A page is unpopulated and populated again, while a CPU allocates from it.
+    shrink_grow_in_use(blocks: 2): |pool| free_elsewhere(pool, 2),
         [(0, shrink_get), (1, get_known)];
     // One shrinks, and the page has memory again, while the other is about to take all its bits.
     shrink_shrink_get(blocks: 1, preemptions: Some(2)): |pool| free(pool, 1),

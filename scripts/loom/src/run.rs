@@ -3,11 +3,12 @@
 //! How a model is run, and what must hold at the end of each execution.
 
 use crate::{
-    block::Taken,
+    allocated::Allocated,
+    checked_free::BadFree,
     geometry::Geometry,
+    gfp,
     raw_pool::{
         self,
-        BadFree,
         RawPool, //
     },
     tokens::RawBlock,
@@ -57,9 +58,9 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    fn new(pool: Pool, taken: Taken<'static>) -> Self {
-        // SAFETY: It is not used again, and a pool lives as long as an execution.
-        let block: Block<'static> = unsafe { Block::new(taken) };
+    fn new(pool: Pool, block: Allocated<'static>) -> Self {
+        // SAFETY: It is not used elsewhere, and a pool lives as long as an execution.
+        let block: Block<'static> = unsafe { Block::new(block) };
 
         model::own(block.as_ptr().cast(), true);
         Self {
@@ -77,9 +78,9 @@ impl Owned {
 
     /// Whether its owner sees that the page has such a block.
     pub(crate) fn is_known(&self) -> bool {
-        let Taken { page, place } = self.block.taken();
+        let Allocated { page, place } = self.block.allocated();
 
-        page.is_taken(place.index())
+        page.is_allocated(place.index())
     }
 
     /// Nobody owns the block until somebody turns the token back.
@@ -122,38 +123,38 @@ pub(crate) type Blocks = Vec<Owned>;
 
 /// Allocates a block, if there is one to be had.
 pub(crate) fn alloc(pool: Pool) -> Option<Owned> {
-    let taken = pool.raw.alloc(GFP_KERNEL).ok()?;
+    let block = pool.raw.alloc(GFP_KERNEL).ok()?;
 
-    Some(Owned::new(pool, taken))
+    Some(Owned::new(pool, block))
 }
 
 /// The same by somebody who may not wait.
 pub(crate) fn alloc_atomic(pool: Pool) -> Option<Owned> {
-    let taken = pool.raw.alloc(GFP_NOWAIT).ok()?;
+    let block = pool.raw.alloc(GFP_NOWAIT).ok()?;
 
-    Some(Owned::new(pool, taken))
+    Some(Owned::new(pool, block))
 }
 
 /// Takes back the block that is out as `raw`, if there is one.
 pub(crate) fn take_back(pool: Pool, raw: RawBlock) -> Option<Owned> {
-    let taken = pool.raw.take_back(raw)?;
+    let block = pool.raw.take_back(raw)?;
 
-    Some(Owned::new(pool, taken))
+    Some(Owned::new(pool, block))
 }
 
-/// Allocates a block of the current page, if that is easy.
+/// Allocates a block of this CPU's page, if that is possible at once.
 pub(crate) fn alloc_at_once(pool: Pool) -> Option<Owned> {
-    let taken = pool.raw.current().try_take(pool.raw.geometry())?;
+    let block = pool.raw.this_cpu().try_alloc(pool.raw.geometry())?;
 
-    Some(Owned::new(pool, taken))
+    Some(Owned::new(pool, block))
 }
 
 pub(crate) fn alloc_bulk(pool: Pool, count: usize) -> Blocks {
     let mut blocks = Vec::new();
 
     // What was had before it failed is good, too.
-    let _ = pool.raw.alloc_bulk(count, GFP_KERNEL, |taken| {
-        blocks.push(Owned::new(pool, taken));
+    let _ = pool.raw.alloc_bulk(count, GFP_KERNEL, |block| {
+        blocks.push(Owned::new(pool, block));
     });
     blocks
 }
@@ -254,17 +255,18 @@ impl Model {
             // With something left over at their ends, pages are not joined.
             let size = PAGE_SIZE / blocks - usize::from(!joins);
             let geometry = Geometry::check(size, 0, 0).unwrap();
-            let mut pool = RawPool::new(Device::ONLY, c"loom", geometry, options).unwrap();
-            if checked {
-                pool.add_index().unwrap();
-            }
-            let pool = KBox::into_raw(pool);
+            let options = Options {
+                checked_frees: checked,
+                ..options
+            };
+            // SAFETY: The pool goes into a box before anybody allocates.
+            let pool = unsafe { RawPool::new(Device::ONLY, c"loom", geometry, options) };
+            let pool = KBox::into_raw(KBox::new(pool.unwrap(), GFP_KERNEL).unwrap());
 
-            self.once(Pool {
-                // SAFETY: The pool lives until the end of the execution, below.
-                raw: unsafe { &*pool },
-                checked,
-            });
+            // SAFETY: The pool lives until the end of the execution, below.
+            let raw = unsafe { &*pool };
+            raw.refill(gfp::without_oom(GFP_KERNEL)).unwrap();
+            self.once(Pool { raw, checked });
             // SAFETY: Nobody uses it any more.
             drop(unsafe { KBox::from_raw(pool) });
             assert!(model::dma_live() == 0 && raw_pool::pages_held() == 0);
@@ -278,12 +280,12 @@ impl Model {
             raw_pool::pages_held();
             for cpu in 0..self.cpus() {
                 model::run_on(cpu);
-                pool.current().needs_page();
+                pool.this_cpu().needs_own_page();
             }
             model::run_on(0);
         };
         let find = || {
-            pool.pages().for_each(|page| {
+            pool.all_pages().for_each(|page| {
                 page.count_free();
             });
         };
@@ -316,7 +318,7 @@ impl Model {
         assert!((self.outcomes)(&outcomes), "{outcomes:?}");
 
         // Searches find each page that has something.
-        assert!(pool.lost_pages() == 0, "lost pages");
+        assert!(pool.unpublished_pages() == 0, "unpublished pages");
         let now = pool.statistics();
         assert!(
             now.live == blocks.len() as u64,
@@ -337,15 +339,15 @@ impl Model {
 
         drop(blocks);
         assert!(
-            pool.lost_pages() == 0,
-            "lost pages after all blocks were freed"
+            pool.unpublished_pages() == 0,
+            "unpublished pages after all blocks were freed"
         );
         let end = pool.statistics();
         assert!(
             end.live == 0 && end.reserved == end.min_nr as u64,
             "{end:?}"
         );
-        // An index keeps what it has found, and a reserve its pages.
+        // An address map keeps what it has found, and a reserve its pages.
         let shrunk = if self.checked { 0 } else { now.pages };
         if end.min_nr == 0 {
             assert!(pool.shrink() == shrunk as usize, "cannot be shrunk");

@@ -82,7 +82,7 @@ fn attack(h: *mut Hostile, dev: &Device<Bound>) -> Result {
 /// `dev` must be a device that is bound, for whose driver `h` is.
 #[no_mangle]
 unsafe extern "C" fn hostile_shrink(h: *mut Hostile, dev: *mut bindings::device) -> c_int {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller passes a device that is bound.
     let dev: &Device<Bound> = unsafe { &*dev.cast() };
 
     from_result(|| attack(h, dev).map(|()| 0))

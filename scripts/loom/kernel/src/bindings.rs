@@ -64,6 +64,6 @@ pub unsafe fn print_hex_dump(
 /// There must be `len` bytes at `buf`.
 pub unsafe fn get_random_bytes(buf: *mut c_void, len: usize) {
     // Not random, but no token depends on that.
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller vouches for that many bytes.
     unsafe { buf.cast::<u8>().write_bytes(1, len) };
 }

@@ -37,7 +37,7 @@ struct Entry {
 ///
 /// `xa` must be memory for an xarray.
 pub unsafe fn init(xa: *mut xarray) {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller gives memory for an xarray.
     unsafe { xa.write(xarray { first: null_mut() }) };
 }
 
@@ -49,8 +49,7 @@ pub unsafe fn init(xa: *mut xarray) {
 ///
 /// `xa` must be an initialized xarray.
 unsafe fn entry<'a>(xa: *mut xarray, index: usize) -> &'a Atomic<*mut c_void> {
-    // SAFETY: By the requirements of this function, and all of loom's threads are one of the
-    // system's. Entries are new memory, and stay until the xarray is destroyed.
+    // SAFETY: The xarray is initialized, and all of loom's threads are one of the system's. Entries are new memory, and stay until the xarray is destroyed.
     unsafe {
         let mut at = (*xa).first;
 
@@ -77,7 +76,7 @@ unsafe fn entry<'a>(xa: *mut xarray, index: usize) -> &'a Atomic<*mut c_void> {
 /// `xa` must be an initialized xarray.
 pub unsafe fn store(xa: *mut xarray, index: usize, pointer: *mut c_void) -> Result {
     model::begin_entry().ok_or(ENOMEM)?;
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The xarray is initialized.
     unsafe { entry(xa, index) }.store(pointer, Release);
     Ok(())
 }
@@ -86,7 +85,7 @@ pub unsafe fn store(xa: *mut xarray, index: usize, pointer: *mut c_void) -> Resu
 ///
 /// `xa` must be an initialized xarray.
 pub unsafe fn xa_load(xa: *mut xarray, index: usize) -> *mut c_void {
-    // SAFETY: By the requirements of this function. This is how pointers are loaded here.
+    // SAFETY: The xarray is initialized. This is how pointers are loaded here.
     unsafe { entry(xa, index).as_ptr().read_volatile() }
 }
 
@@ -94,7 +93,7 @@ pub unsafe fn xa_load(xa: *mut xarray, index: usize) -> *mut c_void {
 ///
 /// `xa` must be an initialized xarray that nobody uses any more.
 pub unsafe fn xa_destroy(xa: *mut xarray) {
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The xarray is initialized, and nobody uses it any more.
     unsafe {
         let mut at = (*xa).first;
 

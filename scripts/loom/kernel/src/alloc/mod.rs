@@ -9,6 +9,7 @@ pub use kbox::KBox;
 use crate::prelude::*;
 use core::ops::BitOr;
 
+#[derive(Debug)]
 pub struct AllocError;
 
 impl From<AllocError> for Error {

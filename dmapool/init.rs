@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a pool writes into blocks by itself, when they are allocated and when they are freed:
-//! zeroes, or values that show who writes to a block that is free.
+//! zeroes, as `init_on_alloc` and `init_on_free` have it, or poison, which shows if somebody writes
+//! to a block that is free.
 
 use core::ptr::NonNull;
 use kernel::{
@@ -15,54 +16,54 @@ extern "C" {
     fn rust_dmapool_want_init_on_free() -> bool;
 }
 
-/// In each byte of a free block, if blocks are poisoned.
-pub(crate) const FREED: u8 = bindings::POOL_POISON_FREED as u8;
+/// The value of each byte of a free block, if blocks are poisoned.
+pub(crate) const POISON_FREED: u8 = bindings::POOL_POISON_FREED as u8;
 
-/// In each byte of a new block, if blocks are poisoned.
-pub(crate) const ALLOCATED: u8 = bindings::POOL_POISON_ALLOCATED as u8;
+/// The value of each byte of a new block, if blocks are poisoned.
+pub(crate) const POISON_ALLOCATED: u8 = bindings::POOL_POISON_ALLOCATED as u8;
 
-/// What happens to all blocks of a pool.
+/// What is done to all blocks of a pool.
 ///
 /// `init_on_alloc` and `init_on_free` are settled when the kernel boots and poisoning when the
 /// module is loaded, so a pool asks once.
 #[derive(Clone, Copy)]
-pub(crate) struct Contents {
-    /// Whether there is something to do when a block is allocated, if nobody asked for it.
-    pub(crate) on_alloc: bool,
+pub(crate) struct InitPolicy {
+    /// Whether something is done when a block is allocated without `__GFP_ZERO`.
+    pub(crate) always: bool,
     zero_on_alloc: bool,
     zero_on_free: bool,
-    /// Whether free blocks are filled with a value that is looked for when they are allocated; as
-    /// C's pools do with `CONFIG_SLUB_DEBUG_ON`.
+    /// Whether free blocks are filled with [`POISON_FREED`], and checked for it when they are
+    /// allocated; as C's pools do with `CONFIG_SLUB_DEBUG_ON`.
     pub(crate) poison: bool,
 }
 
-impl Contents {
+impl InitPolicy {
     pub(crate) fn new(poison: bool) -> Self {
         // SAFETY: The function has no requirements.
         let zero_on_alloc = unsafe { rust_dmapool_want_init_on_alloc() };
 
         Self {
-            on_alloc: zero_on_alloc || poison,
+            always: zero_on_alloc || poison,
             zero_on_alloc,
-            // SAFETY: As above.
+            // SAFETY: The function has no requirements.
             zero_on_free: unsafe { rust_dmapool_want_init_on_free() },
             poison,
         }
     }
 
-    /// What a block is filled with when it is allocated, `zero` if somebody wants zeroes.
-    pub(crate) fn when_allocated(&self, zero: bool) -> Option<u8> {
+    /// What a block is filled with when it is allocated; `zero` if the caller wants zeroes.
+    pub(crate) fn on_alloc(&self, zero: bool) -> Option<u8> {
         if zero || self.zero_on_alloc {
             Some(0)
         } else {
-            self.poison.then_some(ALLOCATED)
+            self.poison.then_some(POISON_ALLOCATED)
         }
     }
 
     /// What a block is filled with when it is freed.
-    pub(crate) fn when_freed(&self) -> Option<u8> {
+    pub(crate) fn on_free(&self) -> Option<u8> {
         if self.poison {
-            Some(FREED)
+            Some(POISON_FREED)
         } else {
             self.zero_on_free.then_some(0)
         }
@@ -76,7 +77,7 @@ impl Contents {
 /// There must be that many bytes.
 pub(crate) unsafe fn first_other(first: NonNull<u8>, size: usize, value: u8) -> Option<usize> {
     let first = first.as_ptr().cast_const().cast::<c_void>();
-    // SAFETY: By the requirements of this function.
+    // SAFETY: The caller vouches for `size` bytes at `first`.
     let other = NonNull::new(unsafe { bindings::memchr_inv(first, value.into(), size) })?;
 
     Some(other.addr().get().wrapping_sub(first.addr()))
@@ -88,7 +89,7 @@ pub(crate) unsafe fn first_other(first: NonNull<u8>, size: usize, value: u8) -> 
 ///
 /// There must be `size` bytes at `first`.
 pub(crate) unsafe fn dump(first: NonNull<u8>, size: usize) {
-    // SAFETY: By the requirements of this function; the strings are constants.
+    // SAFETY: The caller vouches for the bytes, and the strings are constants.
     unsafe {
         bindings::print_hex_dump(
             bindings::KERN_ERR.as_ptr().cast(),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From a DMA address to the page that it lies in.
+//! From a DMA address to the page in which it lies.
 //!
-//! A block knows its page. A caller in C has two addresses, and they may be wrong. An xarray finds
-//! the page without a lock, in a few steps however many pages there are. What it found lately is
-//! kept in an array, because it takes longer than all else that a free does.
+//! A [`Block`](crate::Block) knows its page. A caller in C has two addresses, and they may be wrong.
+//! An xarray finds the page without a lock, in a few steps however many pages there are. What it has
+//! found is kept in a small array, because it takes longer than all else that a free does.
 
 use crate::{
     bitmap::read_once,
@@ -41,52 +41,55 @@ use kernel::{
 
 // `dmapool/helpers.c`
 extern "C" {
-    fn rust_dmapool_index_init(xa: *mut bindings::xarray);
-    fn rust_dmapool_index_store(
+    fn rust_dmapool_xa_init(xa: *mut bindings::xarray);
+    fn rust_dmapool_xa_store(
         xa: *mut bindings::xarray,
-        index: usize,
+        pfn: usize,
         entry: *mut c_void,
         gfp: bindings::gfp_t,
     ) -> c_int;
 }
 
-/// Pages that are found without the xarray. If there are more, some are not.
-const LATELY: usize = 256;
+/// Pages that can be found without the xarray; of a larger pool some are not.
+///
+/// With 4 KiB pages this covers a megabyte, and with pages that are joined as far as they can be,
+/// 64 of them; it costs 2 KiB.
+const RECENT: usize = 256;
 
 /// The pages of a pool by DMA address.
 ///
 /// # Invariants
 ///
-/// - Each entry of `all` is a [`Record`] of the pool that this belongs to, at the number of each
-///   page of the CPU, as the device sees it, that the record's memory covers. It keeps that memory
-///   as long as the pool lives.
-/// - Each entry of `lately` is null or one of these records.
-pub(crate) struct Index {
+/// - Each entry of `all` is a [`Record`] of the pool that this belongs to, at each page frame, in
+///   the device's address space, that the record's memory covers. It keeps that memory as long as
+///   the pool lives.
+/// - Each entry of `recent` is null or one of these records.
+pub(crate) struct AddressMap {
     all: Pin<KBox<Opaque<bindings::xarray>>>,
-    lately: KBox<[Atomic<*mut Record>; LATELY]>,
+    recent: KBox<[Atomic<*mut Record>; RECENT]>,
     /// By how much to shift an address, so that the pool's largest pages follow each other in
-    /// `lately`.
+    /// `recent`.
     shift: u32,
 }
 
 // SAFETY: An xarray may be used by any number of threads, and destroyed by any.
-unsafe impl Send for Index {}
+unsafe impl Send for AddressMap {}
 // SAFETY: As above.
-unsafe impl Sync for Index {}
+unsafe impl Sync for AddressMap {}
 
-/// Where an address stands in the index.
-fn number(dma: DmaAddress) -> usize {
+/// The number of the page frame in which an address lies, as the device sees it.
+fn dma_pfn(dma: DmaAddress) -> usize {
     // CAST: Both have 64 bits.
     (dma >> PAGE_SHIFT) as usize
 }
 
-impl Index {
+impl AddressMap {
     /// Process context; may sleep.
     pub(crate) fn new(geometry: &Geometry) -> Result<Self> {
         // SAFETY: The function initializes what it is given.
         let init = unsafe {
             pin_init::pin_init_from_closure::<_, Error>(|slot: *mut Opaque<bindings::xarray>| {
-                rust_dmapool_index_init(slot.cast());
+                rust_dmapool_xa_init(slot.cast());
                 Ok(())
             })
         };
@@ -94,7 +97,7 @@ impl Index {
         // INVARIANT: There is no entry.
         Ok(Self {
             all: KBox::pin_init(init, GFP_KERNEL)?,
-            lately: KBox::new(array::from_fn(|_| Atomic::new(null_mut())), GFP_KERNEL)?,
+            recent: KBox::new(array::from_fn(|_| Atomic::new(null_mut())), GFP_KERNEL)?,
             shift: geometry
                 .page_size()
                 .checked_ilog2()
@@ -122,20 +125,20 @@ impl Index {
             .dma_address()
             .wrapping_add(memory.len() as DmaAddress)
             .wrapping_sub(1);
-        let mut index = number(memory.dma_address());
+        let mut pfn = dma_pfn(memory.dma_address());
 
-        while index <= number(last) {
-            // INVARIANT: By the requirements of this function.
+        while pfn <= dma_pfn(last) {
+            // INVARIANT: The caller vouches for `page` and its memory.
             // SAFETY: The xarray is initialized, and a record is aligned as entries must be.
             to_result(unsafe {
-                rust_dmapool_index_store(
+                rust_dmapool_xa_store(
                     self.all.get(),
-                    index,
+                    pfn,
                     page.as_raw().as_ptr().cast(),
                     gfp::to_raw(flags),
                 )
             })?;
-            index = index.wrapping_add(1);
+            pfn = pfn.wrapping_add(1);
         }
         Ok(())
     }
@@ -150,8 +153,8 @@ impl Index {
     pub(crate) fn find(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
         // CAST: Only the lower bits are of interest.
         let slot = self
-            .lately
-            .get(dma.wrapping_shr(self.shift) as usize % LATELY)?;
+            .recent
+            .get(dma.wrapping_shr(self.shift) as usize % RECENT)?;
 
         if let Some(record) = NonNull::new(read_once(slot)) {
             // SAFETY: By the type invariants this is a record, which lives as long as the pool.
@@ -169,7 +172,7 @@ impl Index {
     #[inline(never)]
     fn find_in_all(&self, dma: DmaAddress, slot: &Atomic<*mut Record>) -> Option<(Page<'_>, u32)> {
         // SAFETY: The xarray is initialized.
-        let entry = NonNull::new(unsafe { bindings::xa_load(self.all.get(), number(dma)) })?;
+        let entry = NonNull::new(unsafe { bindings::xa_load(self.all.get(), dma_pfn(dma)) })?;
         let record = entry.cast::<Record>();
         // SAFETY: By the type invariants this is a record, which lives as long as the pool.
         let page = unsafe { Page::from_raw(record) };
@@ -183,7 +186,7 @@ impl Index {
     }
 }
 
-impl Drop for Index {
+impl Drop for AddressMap {
     fn drop(&mut self) {
         // SAFETY: The xarray is initialized, and nobody uses it any more.
         unsafe { bindings::xa_destroy(self.all.get()) };

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Allocating: a block of the page from which this CPU allocates, or of wherever there is one.
+
+use crate::{
+    allocated::Allocated,
+    gfp,
+    raw_pool::RawPool, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+impl RawPool<'_> {
+    /// See [`crate::Pool::alloc`].
+    #[inline]
+    pub(crate) fn alloc(&self, flags: Flags) -> Result<Allocated<'_>> {
+        let block = self.alloc_uninit(flags)?;
+
+        if self.must_init(flags) {
+            self.init_block(&block, flags);
+        }
+        Ok(block)
+    }
+
+    /// Allocates a block, and leaves in it what there is.
+    #[inline]
+    fn alloc_uninit(&self, flags: Flags) -> Result<Allocated<'_>> {
+        // Without this, misuse would show only when growing.
+        gfp::might_alloc(flags);
+
+        match self.this_cpu().try_alloc(&self.spec.geometry) {
+            Some(block) => Ok(block),
+            None => self.alloc_slow(flags),
+        }
+    }
+
+    /// Allocates a block when this CPU's page has none at once.
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(&self, flags: Flags) -> Result<Allocated<'_>> {
+        let result = self.find_or_grow(flags, |pool| {
+            // Whoever may wait obtains memory from the system rather than a block of the reserve.
+            if gfp::may_block(flags) {
+                return None;
+            }
+            pool.reserve.take()
+        });
+
+        // The reserve may have been taken from, or found empty.
+        self.refill_later(flags);
+        if result.is_err() {
+            self.failures.add(1u64, Relaxed);
+        }
+        result
+    }
+
+    /// See [`crate::Pool::alloc_bulk`]. Calls `f` with each block, `count` times if this succeeds.
+    /// Initializing them is left to the caller.
+    #[inline]
+    pub(crate) fn alloc_bulk<'pool>(
+        &'pool self,
+        count: usize,
+        flags: Flags,
+        mut f: impl FnMut(Allocated<'pool>),
+    ) -> Result {
+        let geometry = self.spec.geometry;
+        let mut left = count;
+
+        while left > 0 {
+            // One block in the usual way, which finds or makes a page to take more from.
+            let first = self.alloc_uninit(flags)?;
+            let page = first.page;
+
+            f(first);
+            left = left.wrapping_sub(1);
+            let more = page.take_many(left, |index| {
+                // INVARIANT: `take_many` returns blocks that nobody else has.
+                f(Allocated {
+                    page,
+                    place: geometry.place_of(index),
+                })
+            });
+            left = left.saturating_sub(more);
+        }
+        Ok(())
+    }
+}

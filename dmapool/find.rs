@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Finding a block when the page from which a CPU allocates has none at once.
+
+use crate::{
+    allocated::Allocated,
+    cpu_pages::CpuPages,
+    gfp,
+    node::Kind,
+    page::Page,
+    publish::allocate_from,
+    raw_pool::RawPool, //
+};
+use core::iter;
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+impl RawPool<'_> {
+    /// Allocates a block from wherever there is one; from `last_resort` before the pool grows.
+    pub(crate) fn find_or_grow<'a>(
+        &'a self,
+        flags: Flags,
+        last_resort: impl Fn(&'a Self) -> Option<Allocated<'a>>,
+    ) -> Result<Allocated<'a>> {
+        let cpu = self.this_cpu();
+
+        if let Some(block) = self
+            .take(cpu.alloc_from())
+            .or_else(|| self.search(cpu))
+            .or_else(|| self.take_freed(cpu))
+            .or_else(|| self.grow_for_cpu(cpu, flags))
+            .or_else(|| self.steal(cpu))
+            .or_else(|| last_resort(self))
+        {
+            return Ok(block);
+        }
+
+        self.grow(flags).or_else(|err| {
+            // Somebody may have freed a block meanwhile, or may have been about to publish one.
+            self.all_pages()
+                .find_map(|page| self.take(page))
+                .or_else(|| last_resort(self))
+                .ok_or(err)
+        })
+    }
+
+    /// Takes a block of `page`, if that has a free one.
+    fn take<'pool>(&self, page: Page<'pool>) -> Option<Allocated<'pool>> {
+        // INVARIANT: `Page::take` returns a block that nobody else has.
+        page.take().map(|index| Allocated {
+            page,
+            place: self.geometry().place_of(index),
+        })
+    }
+
+    /// Takes a block of an announced page, from which this CPU allocates from now on.
+    fn search<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
+        let found = || self.tree.find(Kind::Partial, cpu.alloc_from());
+
+        // A page that was announced can have no free block by now.
+        iter::from_fn(found).find_map(|page| {
+            let block = self.take(page)?;
+
+            allocate_from(page);
+            Some(block)
+        })
+    }
+
+    /// Takes a block of the page into which this CPU has freed, and from which it allocates from now
+    /// on: that page is in its cache.
+    fn take_freed<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
+        let page = cpu.freed_into();
+        let block = self.take(page)?;
+
+        allocate_from(page);
+        Some(block)
+    }
+
+    /// Adds a page for a CPU that has allocated from other CPUs' pages for a while, if that is easy.
+    fn grow_for_cpu(&self, cpu: &CpuPages, flags: Flags) -> Option<Allocated<'_>> {
+        if !cpu.needs_own_page() {
+            return None;
+        }
+        let flags = if gfp::may_block(flags) {
+            gfp::without_effort(flags)
+        } else {
+            // Not from what `GFP_ATOMIC` may use: there are free blocks elsewhere.
+            GFP_NOWAIT | __GFP_NOWARN
+        };
+
+        self.grow(flags).ok()
+    }
+
+    /// Takes a block of a page of another CPU.
+    fn steal(&self, cpu: &CpuPages) -> Option<Allocated<'_>> {
+        let block = self
+            .cpus
+            .iter()
+            .flat_map(|other| [other.alloc_from(), other.freed_into()])
+            .find_map(|page| self.take(page))?;
+
+        cpu.note_stolen();
+        Some(block)
+    }
+}

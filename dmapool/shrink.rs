@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shrinking: giving the memory of unused pages back to the system.
+
+use crate::{
+    context,
+    node::Kind,
+    publish::publish,
+    raw_pool::RawPool, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+impl RawPool<'_> {
+    /// See [`crate::Pool::shrink`].
+    pub(crate) fn shrink(&self) -> usize {
+        let mut freed = 0usize;
+
+        // The address map refers to the memory of all pages.
+        if self.addresses.is_some() {
+            return 0;
+        }
+        if !context::may_sleep() {
+            dev_err!(
+                self.dev,
+                "rust_dmapool: pool {}: not shrunk where nothing may sleep\n",
+                *self.name
+            );
+            return 0;
+        }
+
+        for page in self.all_pages().filter(|page| page.all_free()) {
+            let Some(memory) = page.unpopulate() else {
+                // A search may have come by while this thread had taken some words, and have found
+                // no free block.
+                publish(page);
+                continue;
+            };
+            let pages = self.pages_in(&memory);
+
+            // CAST: It was a `u32` when the pages were counted.
+            self.pages.fetch_sub(pages as u32, Relaxed);
+            self.give_back(memory);
+            freed = freed.wrapping_add(pages);
+            page.announce(Kind::Unpopulated);
+        }
+        freed
+    }
+}
