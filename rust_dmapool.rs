@@ -51,9 +51,9 @@
 //! | file in `dmapool/` | owns |
 //! | --- | --- |
 //! | `gfp.rs`, `context.rs`, `c_string.rs` | what flags mean, what a caller may do; strings of C |
+//! | `bitmap.rs` | one word of a bitmap and its atomic operations |
 //! | `geometry.rs` | how blocks lie in a page: arithmetic |
 //! | `options.rs`, `payload.rs` | what a pool can be given, and what a block can hold |
-//! | `bitmap.rs` | one word of a bitmap and its atomic operations |
 //! | `init.rs` | zeroing and poison: what is written into blocks, and when |
 //! | `token_count.rs` | what makes a token good once |
 //! | `node.rs` | a node of the page tree, and how a page is announced there |
