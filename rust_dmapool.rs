@@ -61,7 +61,7 @@
 //! | `page_tree.rs` | all pages, and the search for one with a free block |
 //! | `allocated.rs` | an allocated block, as the pool handles it |
 //! | `cpu_pages.rs` | the pages that each CPU works on |
-//! | `reserve.rs`, `refill_work.rs` | blocks that are kept back, and the work item that replaces them |
+//! | `reserve.rs`, `refill_work.rs` | blocks that are kept back, and a work item to replace them |
 //! | `address_map.rs` | from a DMA address to a page |
 //! | `raw_pool.rs` | what a pool consists of, and its end |
 //! | `statistics.rs` | what a pool knows of itself |
@@ -78,9 +78,9 @@
 //! | `helpers.c`, `refill_work.c`, `exports.c` | what Rust cannot do by itself |
 //!
 //! Nothing here may panic, so arithmetic on integers says what becomes of an overflow. It *wraps*
-//! where an invariant or a type says that there is none, or where the difference of two addresses is
-//! meant to; it *saturates* where the largest value is as good as a larger one; and it is *checked*
-//! where neither holds, as with the sizes that a caller asks for.
+//! where an invariant or a type says that there is none, or where the difference of two addresses
+//! is meant to; it *saturates* where the largest value is as good as a larger one; and it is
+//! *checked* where neither holds, as with the sizes that a caller asks for.
 //!
 //! The design, with the argument for each memory ordering, is in `Documentation/`.
 

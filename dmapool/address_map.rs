@@ -2,9 +2,10 @@
 
 //! From a DMA address to the page in which it lies.
 //!
-//! A [`Block`](crate::Block) knows its page. A caller in C has two addresses, and they may be wrong.
-//! An xarray finds the page without a lock, in a few steps however many pages there are. What it has
-//! found is kept in a small array, because it takes longer than all else that a free does.
+//! A [`Block`](crate::Block) knows its page. A caller in C has two addresses, and they may be
+//! wrong. An xarray finds the page without a lock, in a few steps however many pages there are.
+//! What it has found is kept in a small array, because it takes longer than all else that a free
+//! does.
 
 use crate::{
     bitmap::read_once,

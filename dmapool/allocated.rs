@@ -53,8 +53,8 @@ impl<'pool> Allocated<'pool> {
     ///
     /// `size` must be the size of the pool's blocks.
     pub(crate) unsafe fn fill(&self, value: u8, size: usize) {
-        // SAFETY: By the type invariants the block is allocated, so its memory is there. Nobody else
-        // writes to it, but for a device that the driver has told of it already or still.
+        // SAFETY: By the type invariants the block is allocated, so its memory is there. Nobody
+        // else writes to it, but for a device that the driver has told of it already or still.
         unsafe { self.as_ptr().write_bytes(value, size) };
     }
 }

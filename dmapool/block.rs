@@ -283,8 +283,8 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
 impl<T: Payload + ?Sized> Drop for Block<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants nobody else owns the block, and nobody can use it after its
-        // drop.
+        // SAFETY: By the type invariants nobody else owns the block, and nobody can use it after
+        // its drop.
         unsafe { self.block.free() };
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the caller may do: sleep, which no type can say of those who drop a pool; and write to the
-//! log once more.
+//! What the caller may do: sleep, which no type can say of those who drop a pool; obtain memory;
+//! and write to the log once more.
 
 // `dmapool/helpers.c`
 extern "C" {
     fn rust_dmapool_may_sleep() -> bool;
+    fn rust_dmapool_may_grow() -> bool;
     fn rust_dmapool_may_report() -> bool;
 }
 
@@ -14,6 +15,13 @@ extern "C" {
 pub(crate) fn may_sleep() -> bool {
     // SAFETY: The function has no requirements.
     unsafe { rust_dmapool_may_sleep() }
+}
+
+/// Whether the caller may obtain memory, if its flags are right. On `PREEMPT_RT` that is impossible
+/// in a hard interrupt, and with interrupts or preemption disabled.
+pub(crate) fn may_grow() -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_may_grow() }
 }
 
 /// Whether the log has room for a report that a device, or a driver in C, can cause as often as it

@@ -3,8 +3,8 @@
 //! For each CPU, the page from which it allocates, and the one into which it frees.
 //!
 //! These are hints that keep CPUs out of each other's cache lines, not rights: any thread may
-//! allocate from any page. So it does not matter if a task migrates right after it has looked up its
-//! CPU, or if an interrupt handler does the same thing in between.
+//! allocate from any page. So it does not matter if a task migrates right after it has looked up
+//! its CPU, or if an interrupt handler does the same thing in between.
 
 use crate::{
     allocated::Allocated,
@@ -149,8 +149,8 @@ impl CpuPages {
         unsafe { self.exchange(&self.freed_into, page) }
     }
 
-    /// Full: releases the new page to other CPUs, and orders the exchange before the look at the old
-    /// page's blocks in `publish_replaced`.
+    /// Full: releases the new page to other CPUs, and orders the exchange before the look at the
+    /// old page's blocks in `publish_replaced`.
     ///
     /// # Safety
     ///

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What pools there are: a list, and a directory for each device in `/sys/kernel/debug/rust_dmapool`
-//! with one for each of its pools. What the files show is in `debugfs_show.rs`.
+//! What pools there are: a list, and a directory for each device in
+//! `/sys/kernel/debug/rust_dmapool` with one for each of its pools. What the files show is in
+//! `debugfs_show.rs`.
 //!
 //! C's attribute `pools` in sysfs is left alone: it is the C core's, and no pool of that core could
 //! be made for a device on which somebody else has created it.

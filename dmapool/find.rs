@@ -68,8 +68,8 @@ impl RawPool<'_> {
         })
     }
 
-    /// Takes a block of the page into which this CPU has freed, and from which it allocates from now
-    /// on: that page is in its cache.
+    /// Takes a block of the page into which this CPU has freed, and from which it allocates from
+    /// now on: that page is in its cache.
     fn take_freed<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
         let page = cpu.freed_into();
         let block = self.take(page)?;
@@ -78,7 +78,8 @@ impl RawPool<'_> {
         Some(block)
     }
 
-    /// Adds a page for a CPU that has allocated from other CPUs' pages for a while, if that is easy.
+    /// Adds a page for a CPU that has allocated from other CPUs' pages for a while, if that is
+    /// easy.
     fn grow_for_cpu(&self, cpu: &CpuPages, flags: Flags) -> Option<Allocated<'_>> {
         if !cpu.needs_own_page() {
             return None;

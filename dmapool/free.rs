@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Freeing a block: its bit goes back to the page. Only a pool that fills freed blocks, or keeps some
-//! in a reserve, has more to do.
+//! Freeing a block: its bit goes back to the page. Only a pool that fills freed blocks, or keeps
+//! some in a reserve, has more to do.
 
 use crate::{
     allocated::Allocated,

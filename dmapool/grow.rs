@@ -5,6 +5,7 @@
 use crate::{
     allocated::Allocated,
     bitmap::read_once,
+    context,
     gfp,
     init::POISON_FREED,
     node::Kind,
@@ -56,8 +57,11 @@ impl RawPool<'_> {
     /// Adds a page to the pool, of which the first `allocated` blocks are the caller's. The caller
     /// must publish it.
     fn add_page(&self, flags: Flags, allocated: u32) -> Result<Page<'_>> {
-        // The record goes into the tree first. If that failed later, the DMA memory would have to be
-        // given back, and that is impossible here, maybe with interrupts disabled.
+        if !context::may_grow() {
+            return Err(ENOMEM);
+        }
+        // The record goes into the tree first. If that failed later, the DMA memory would have to
+        // be given back, and that is impossible here, maybe with interrupts disabled.
         let page = self.unpopulated_page(flags)?;
         // SAFETY: The page was given to this thread as unpopulated.
         let pages = unsafe { self.populate(page, flags) }.inspect_err(|_| {

@@ -31,6 +31,15 @@ bool rust_dmapool_may_sleep(void)
 	       (!IS_ENABLED(CONFIG_PREEMPT_COUNT) || preemptible());
 }
 
+/*
+ * On PREEMPT_RT, allocating memory takes locks that sleep, whatever the flags say; see
+ * "Memory allocation" in Documentation/core-api/real-time/differences.rst.
+ */
+bool rust_dmapool_may_grow(void)
+{
+	return !IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible();
+}
+
 bool rust_dmapool_node_online(int node)
 {
 	return node == NUMA_NO_NODE || (node >= 0 && node < MAX_NUMNODES && node_online(node));

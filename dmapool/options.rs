@@ -104,7 +104,8 @@ impl Options {
     ///
     /// The name is that of C's `mempool_create()`, and as there
     ///
-    /// - the blocks are allocated when the pool is made, which fails if there is no memory for them;
+    /// - the blocks are allocated when the pool is made, which fails if there is no memory for
+    ///   them;
     /// - a block that is freed goes to the reserve first, as long as that has less than `min_nr`.
     ///
     /// Different from a `mempool_t`
@@ -112,8 +113,8 @@ impl Options {
     /// - only allocations that may not wait take from it, when no other block of the pool is free
     ///   and before the pool is grown; those that may wait grow the pool and never touch it;
     /// - allocations that may wait can fail, and do not wait for a block to be freed;
-    /// - blocks that were taken are replaced from process context: by whoever grows the pool and may
-    ///   wait, and for a managed pool by a work item, at once.
+    /// - blocks that were taken are replaced from process context: by whoever grows the pool and
+    ///   may wait, and for a managed pool by a work item, at once.
     ///
     /// `min_nr` is at most [`Options::MOST_RESERVED`]; making the pool fails with [`EINVAL`] if it
     /// is more.

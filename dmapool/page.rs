@@ -67,12 +67,12 @@ pub(crate) struct PageSpec {
 ///
 /// # Invariants
 ///
-/// - From [`BITMAP`] bytes on, the allocation that begins with this record holds as many initialized
-///   [`Word`]s as a page of the pool needs at most; and after these, if `number` has [`TOKENS`] set,
-///   as many initialized [`TokenCount`]s as a page has blocks at most.
+/// - From [`BITMAP`] bytes on, the allocation that begins with this record holds as many
+///   initialized [`Word`]s as a page of the pool needs at most; and after these, if `number` has
+///   [`TOKENS`] set, as many initialized [`TokenCount`]s as a page has blocks at most.
 /// - While a bit of the bitmap is set, or a thread has taken one and not given it back, `memory` is
-///   `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all bits,
-///   and except for the thread that adds the blocks, which writes to `blocks`.
+///   `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
+///   bits, and except for the thread that adds the blocks, which writes to `blocks`.
 /// - For a thread that has taken a bit, the bit's number is below `blocks`, and `memory` holds that
 ///   many blocks.
 /// - If frees are checked, a thread that has read a value of `blocks` above the number of a clear
@@ -440,7 +440,8 @@ impl<'pool> Page<'pool> {
         // Relaxed: whether there is an exchange depends on this, so it comes after, as with C's
         // `READ_ONCE()`. By the release in `add_checked_blocks` it then exchanges a word in which a
         // clear bit is that of an allocated block. The block's owner finds it here: they saw the
-        // number when they took the block, or found the page with a CPU, whose page it became later.
+        // number when they took the block, or found the page with a CPU, whose page it became
+        // later.
         if index >= self.blocks() {
             return None;
         }
@@ -542,10 +543,10 @@ impl<'pool> Page<'pool> {
     /// Makes `blocks` blocks of the memory of an unpopulated page. All are free but the first
     /// `allocated`, at most 64, which are the caller's.
     ///
-    /// For pools in which frees are not checked. The number of blocks comes before the words: a page
-    /// that was unpopulated meanwhile can still be some CPU's page to allocate from, and that CPU
-    /// takes a bit as soon as there is one, without asking for the number; so the words must release
-    /// that.
+    /// For pools in which frees are not checked. The number of blocks comes before the words: a
+    /// page that was unpopulated meanwhile can still be some CPU's page to allocate from, and that
+    /// CPU takes a bit as soon as there is one, without asking for the number; so the words must
+    /// release that.
     ///
     /// # Safety
     ///
@@ -553,7 +554,8 @@ impl<'pool> Page<'pool> {
     /// - It must have memory for that many blocks, and the pool a page with as many at most.
     pub(crate) unsafe fn add_blocks(self, blocks: u32, allocated: u32) {
         // Relaxed: a thread that has taken a bit sees the number by that. One that reads 0 finds no
-        // word to look at, which is harmless, and one that looks at a word does so by its own order.
+        // word to look at, which is harmless, and one that looks at a word does so by its own
+        // order.
         // CAST: By the invariants of `Geometry` it fits.
         self.record().blocks.store(blocks as i16, Relaxed);
         // SAFETY: The caller vouches for the same.
@@ -562,9 +564,9 @@ impl<'pool> Page<'pool> {
 
     /// The same for pools in which frees are checked.
     ///
-    /// The number of blocks comes after the words. Otherwise a free of a block that is not there yet
-    /// would find its bit clear, as if the block were allocated. Such a page never had blocks before,
-    /// and is no CPU's page: nobody takes a bit who has not seen the number.
+    /// The number of blocks comes after the words. Otherwise a free of a block that is not there
+    /// yet would find its bit clear, as if the block were allocated. Such a page never had blocks
+    /// before, and is no CPU's page: nobody takes a bit who has not seen the number.
     ///
     /// # Safety
     ///
@@ -573,8 +575,8 @@ impl<'pool> Page<'pool> {
         // SAFETY: The caller vouches for the same.
         unsafe { self.set_words(blocks, allocated) };
         // INVARIANT: Clear bits are those of the caller's blocks.
-        // Release: pairs with `try_give` and `is_allocated_now`. A thread that sees the number, sees
-        // the words as they are now or later.
+        // Release: pairs with `try_give` and `is_allocated_now`. A thread that sees the number,
+        // sees the words as they are now or later.
         // CAST: By the invariants of `Geometry` it fits.
         self.record().blocks.store(blocks as i16, Release);
     }

@@ -229,8 +229,8 @@ impl PageTree {
             let adopted = unsafe { leaf.adopt(number % FANOUT, page.as_raw()) };
 
             // INVARIANT: Page `number` exists now, inserted by this thread or another one. The one
-            // that is late in stepping on finds that done. Full: releases the page to those who load
-            // the length.
+            // that is late in stepping on finds that done. Full: releases the page to those who
+            // load the length.
             let next = number.wrapping_add(1);
             let _ = self.len.cmpxchg(number, next, Full);
             if adopted {

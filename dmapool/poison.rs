@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens to a new block before its owner gets it: it is filled, and if blocks are poisoned it
-//! is checked first for writes that came too late.
+//! What happens to a new block before its owner gets it: it is filled, and if blocks are poisoned
+//! it is checked first for writes that came too late.
 
 use crate::{
     allocated::Allocated,
@@ -63,7 +63,8 @@ impl RawPool<'_> {
         }
         dev_err!(
             self.dev,
-            "rust_dmapool: pool {}: block {:p}/{:#x} was written to at offset {offset} while it was free, bytes from {line} on:\n",
+            "rust_dmapool: pool {}: block {:p}/{:#x} was written to at offset {offset} \
+             while it was free, bytes from {line} on:\n",
             *self.name,
             first.as_ptr(),
             block.dma_address()

@@ -296,6 +296,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// Any context that `flags` allow, down to a hard interrupt with [`GFP_ATOMIC`]. Sleeps only
     /// if the pool must grow and `flags` allow it. No lock, interrupts stay as they are.
     ///
+    /// With `CONFIG_PREEMPT_RT` the system has no memory for callers that cannot be preempted.
+    /// There the pool does not grow; free blocks and those of a reserve are allocated as elsewhere.
+    ///
     /// Corresponds to C's `dma_pool_alloc()`.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 //! How a free block comes to be found.
 //!
 //! A free block is *published* if its page is announced in the page tree, or is one of some CPU's
-//! pages. No free block may stay unpublished for longer than a thread needs to change that. There are
-//! three moments at which one may be unpublished, and all of them come here:
+//! pages. No free block may stay unpublished for longer than a thread needs to change that. There
+//! are three moments at which one may be unpublished, and all of them come here:
 //!
 //! - a page is new: [`publish`] or [`allocate_from`];
 //! - a page is no longer that of a CPU, which has gone on to another one: [`publish_replaced`];

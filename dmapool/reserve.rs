@@ -3,8 +3,8 @@
 //! The reserve of a pool: blocks that are kept back for allocations that may not wait.
 //!
 //! To their pages they are allocated. Each lies in a slot, and two bitmaps say which slots hold a
-//! block and which are empty. Whoever takes a bit of one may use the slot, and gives it to the other.
-//! There is no other order, so the reserve may be used in any context.
+//! block and which are empty. Whoever takes a bit of one may use the slot, and gives it to the
+//! other. There is no other order, so the reserve may be used in any context.
 
 use crate::{
     allocated::Allocated,
@@ -31,8 +31,8 @@ type Slot = UnsafeCell<Option<Allocated<'static>>>;
 /// # Invariants
 ///
 /// - A bit of `filled` is set only if its slot holds a block, one of `empty` only if it holds none.
-/// - Whoever has taken a bit of either, and not given it to the other, is the only one to access the
-///   slot.
+/// - Whoever has taken a bit of either, and not given it to the other, is the only one to access
+///   the slot.
 /// - The blocks are of the pool that the reserve belongs to, which takes them out before its pages
 ///   go.
 pub(crate) struct Reserve {
@@ -122,8 +122,8 @@ impl Reserve {
         if self.slots.is_empty() {
             return None;
         }
-        // A thread that has seen that all blocks of the pages are taken must see what those who took
-        // them had put here before. Pairs with the barrier in `put`.
+        // A thread that has seen that all blocks of the pages are taken must see what those who
+        // took them had put here before. Pairs with the barrier in `put`.
         smp_mb(Full);
 
         let number = take_from(&self.filled)?;
@@ -149,8 +149,8 @@ impl Reserve {
         };
 
         if let Some(slot) = self.slots.get(number) {
-            // SAFETY: The pointer comes from a page, and the pool takes the block out of its reserve
-            // before the page goes.
+            // SAFETY: The pointer comes from a page, and the pool takes the block out of its
+            // reserve before the page goes.
             let page = unsafe { Page::from_raw(block.page.as_raw()) };
             // INVARIANT: The block stays allocated, and the caller gives it up.
             let block = Allocated {

@@ -2,8 +2,8 @@
 
 //! What makes a token good once: a count for each block, out of the device's reach.
 //!
-//! It is odd while the block is out, and the token holds that odd number. So the token is good until
-//! somebody takes the block back, and then never again.
+//! It is odd while the block is out, and the token holds that odd number. So the token is good
+//! until somebody takes the block back, and then never again.
 
 use crate::bitmap::read_once;
 use core::ptr::NonNull;

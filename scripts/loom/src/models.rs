@@ -156,8 +156,8 @@ fn announced(pool: Pool, count: usize) -> Vec<Blocks> {
     Vec::new()
 }
 
-/// Pages of one block. CPU 0 allocates from one, of which the last thread has the block, and has freed
-/// into the other.
+/// Pages of one block. CPU 0 allocates from one, of which the last thread has the block, and has
+/// freed into the other.
 fn alloc_page_and_freed(pool: Pool) -> Vec<Blocks> {
     let mut blocks = only(pool, [1, 1]);
 

@@ -49,7 +49,8 @@ pub unsafe fn init(xa: *mut xarray) {
 ///
 /// `xa` must be an initialized xarray.
 unsafe fn entry<'a>(xa: *mut xarray, index: usize) -> &'a Atomic<*mut c_void> {
-    // SAFETY: The xarray is initialized, and all of loom's threads are one of the system's. Entries are new memory, and stay until the xarray is destroyed.
+    // SAFETY: The xarray is initialized, and all of loom's threads are one of the system's. Entries
+    // are new memory, and stay until the xarray is destroyed.
     unsafe {
         let mut at = (*xa).first;
 
