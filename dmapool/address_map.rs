@@ -144,34 +144,36 @@ impl AddressMap {
         Ok(())
     }
 
-    /// The page in whose memory `dma` lies. Any context.
+    /// Where a page is kept if an address in it was looked for.
+    #[inline(always)]
+    fn recent(&self, dma: DmaAddress) -> Option<&Atomic<*mut Record>> {
+        // CAST: Only the lower bits are of interest.
+        self.recent
+            .get(dma.wrapping_shr(self.shift) as usize % RECENT)
+    }
+
+    /// The page in whose memory `dma` lies, if that was found recently, and how far into the memory
+    /// it lies, in bytes. Any context.
+    #[inline(always)]
+    pub(crate) fn find_recent(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+        let record = NonNull::new(read_once(self.recent(dma)?))?;
+        // SAFETY: By the type invariants this is a record, which lives as long as the pool.
+        let page = unsafe { Page::from_raw(record) };
+
+        // SAFETY: By the type invariants the page keeps its memory.
+        Some((page, unsafe { page.offset_of(dma) }?))
+    }
+
+    /// The page in whose memory `dma` lies, and how far into the memory it lies, in bytes. Any
+    /// context.
     ///
     /// The record is seen as it was when it was entered: `xa_load()` reads like
     /// `rcu_dereference()`.
-    ///
-    /// Also returns how far into the memory it lies, in bytes.
-    #[inline]
     pub(crate) fn find(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
-        // CAST: Only the lower bits are of interest.
-        let slot = self
-            .recent
-            .get(dma.wrapping_shr(self.shift) as usize % RECENT)?;
-
-        if let Some(record) = NonNull::new(read_once(slot)) {
-            // SAFETY: By the type invariants this is a record, which lives as long as the pool.
-            let page = unsafe { Page::from_raw(record) };
-
-            // SAFETY: By the type invariants the page keeps its memory.
-            if let Some(offset) = unsafe { page.offset_of(dma) } {
-                return Some((page, offset));
-            }
-        }
-        self.find_in_all(dma, slot)
+        self.find_recent(dma).or_else(|| self.find_in_all(dma))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn find_in_all(&self, dma: DmaAddress, slot: &Atomic<*mut Record>) -> Option<(Page<'_>, u32)> {
+    fn find_in_all(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
         // SAFETY: The xarray is initialized.
         let entry = NonNull::new(unsafe { bindings::xa_load(self.all.get(), dma_pfn(dma)) })?;
         let record = entry.cast::<Record>();
@@ -180,7 +182,7 @@ impl AddressMap {
 
         // INVARIANT: It is an entry of `all`.
         // Release: what this thread has seen of the record is seen through the entry as well.
-        slot.store(record.as_ptr(), Release);
+        self.recent(dma)?.store(record.as_ptr(), Release);
         // SAFETY: By the type invariants the page keeps its memory.
         let offset = unsafe { page.offset_of(dma) }?;
         Some((page, offset))

@@ -20,7 +20,7 @@ impl RawPool<'_> {
         let block = self.alloc_uninit(flags)?;
 
         if self.must_init(flags) {
-            self.init_block(&block, flags);
+            return Ok(self.initialized(block, flags));
         }
         Ok(block)
     }

@@ -190,6 +190,20 @@ impl Word {
         None
     }
 
+    /// Gives back `bit`, if it is clear, others are set, and nobody else changes the word just now.
+    /// Returns whether it did.
+    ///
+    /// For callers who may be wrong about having taken it.
+    ///
+    /// Release: as [`Word::give`].
+    #[inline(always)]
+    pub(crate) fn try_give_more(&self, bit: u32) -> bool {
+        let mask = 1u64.wrapping_shl(bit);
+        let bits = read_once(&self.0);
+
+        bits != 0 && bits & mask == 0 && self.0.cmpxchg(bits, bits | mask, Release).is_ok()
+    }
+
     /// Sets `bit`, whether it is set or not. Returns whether no bit was set before.
     ///
     /// Release, and always a read-modify-write even if there is nothing to change: a thread that

@@ -50,8 +50,53 @@ impl RawPool<'_> {
     ///
     /// If there is such a block and it is allocated, it must be the caller's, and not be used after
     /// this.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
+        // SAFETY: The caller vouches for the same.
+        unsafe {
+            if self.try_free(address, dma) {
+                Ok(())
+            } else {
+                self.find_and_free(address, dma)
+            }
+        }
+    }
+
+    /// Frees the block if nothing is to be done but to give its bit back. Returns whether it did.
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::free`].
+    #[inline(always)]
+    unsafe fn try_free(&self, address: *mut u8, dma: DmaAddress) -> bool {
+        let Some((page, offset)) = self
+            .addresses
+            .as_ref()
+            .and_then(|addresses| addresses.find_recent(dma))
+        else {
+            return false;
+        };
+        let Some(index) = self.spec.geometry.index_without_gaps(offset) else {
+            return false;
+        };
+        // SAFETY: The page is in the address map.
+        let first = unsafe { page.memory() }.as_mut_ptr().cast::<u8>();
+
+        // CAST: Widening.
+        // SAFETY: Frees are checked, and the caller does not use the block after this.
+        first.wrapping_add(offset as usize) == address
+            && !page.has_slow_free()
+            && unsafe { page.try_give_more(index) }
+    }
+
+    /// Frees the block, or finds out why it cannot be freed.
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::free`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn find_and_free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
         let (page, offset) = self
             .addresses
             .as_ref()
@@ -68,7 +113,7 @@ impl RawPool<'_> {
 
         if page.has_slow_free() && page.is_allocated_now(place.index()) {
             // INVARIANT: The block is allocated, and by the requirements it is the caller's.
-            self.fill_checked(&Allocated { page, place });
+            self.fill_freed(&Allocated { page, place });
         }
         // SAFETY: Frees are checked, and the caller does not use the block after this.
         match unsafe { page.try_give(place.index()) } {
@@ -78,11 +123,5 @@ impl RawPool<'_> {
             None => return Err(BadFree::Inside),
         }
         Ok(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fill_checked(&self, block: &Allocated<'_>) {
-        self.fill_freed(block);
     }
 }

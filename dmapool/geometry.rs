@@ -400,6 +400,16 @@ impl Geometry {
         Place(place.wrapping_add(gaps.wrapping_mul(self.gap).into()))
     }
 
+    /// The index of the block that begins at `offset`, in bytes, if one would begin there; for
+    /// geometries that leave nothing over before a boundary. Whether the page has as many blocks is
+    /// not looked at.
+    #[inline(always)]
+    pub(crate) fn index_without_gaps(&self, offset: u32) -> Option<u32> {
+        let index = offset / self.size;
+
+        (self.gap == 0 && offset % self.size == 0).then_some(index)
+    }
+
     /// The place of the block that begins at `offset`, in bytes, if one would begin there. Whether
     /// the page has as many blocks is not looked at.
     #[inline]

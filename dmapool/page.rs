@@ -449,6 +449,21 @@ impl<'pool> Page<'pool> {
         unsafe { self.word(index / WORD_BITS) }.try_give(index % WORD_BITS)
     }
 
+    /// Gives back the block `index`, if there is such a block and it is allocated, and if its word
+    /// has a free one, so that nobody has to be told. May do nothing in any case. Returns whether it
+    /// did.
+    ///
+    /// # Safety
+    ///
+    /// As [`Page::try_give`].
+    #[inline(always)]
+    pub(crate) unsafe fn try_give_more(self, index: u32) -> bool {
+        // Relaxed: as in `try_give`.
+        // SAFETY: If there is such a block, there is its word.
+        index < self.blocks()
+            && unsafe { self.word(index / WORD_BITS) }.try_give_more(index % WORD_BITS)
+    }
+
     /// Whether the page has a free block; a snapshot.
     pub(crate) fn has_free(self) -> bool {
         self.words().iter().any(|word| !word.is_empty())

@@ -245,6 +245,14 @@ fn invented_and_kept(pool: Pool, index: usize) -> Vec<Blocks> {
     Vec::new()
 }
 
+/// A block for each thread, and one of the same page that was freed by its address.
+fn one_freed(pool: Pool) -> Vec<Blocks> {
+    let mut blocks = only(pool, [1, 2]);
+
+    blocks[1].pop();
+    blocks
+}
+
 /// One block for each thread, of pages that are kept in the same place when found.
 fn colliding(pool: Pool) -> Vec<Blocks> {
     align_dma(256 * PAGE_SIZE);
@@ -435,6 +443,8 @@ models! {
         [(0, put_get), (1, put_get)];
     grow_put_checked(blocks: 1, checked: true): |pool| taken(pool, [0, 1]), [(0, get), (1, put)];
     found_found(blocks: 1, checked: true): colliding, [(0, put), (1, put)];
+    // One frees a block beside a free one, in a page that was found before; the other takes both.
+    put_found_get(blocks: 3, checked: true): one_freed, [(0, put), (1, get_two)];
     // One takes a block while the page is not quite filled, and frees it.
     grow_get_put_checked(blocks: 2, checked: true, preemptions: Some(4)): empty_one_page,
         [(0, get), (1, get_put)];
