@@ -50,6 +50,6 @@ $(guests): %-uml-debug: build-modules-uml-debug
 	$(run) $@ $(scripts)/kunit/uml uml-debug $* kunit.enable=0
 
 # The rest looks at the source, or at the objects of the stock build.
-rustdoc doctests no-panic: build-stock
+rustdoc doctests exports no-panic: build-stock
 $(checks):
 	$(run) $@ $(scripts)/enter $(scripts)/check/$@
