@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 
-# The kernel to build for: a build directory with Rust metadata.
-KDIR ?= /lib/modules/$(shell uname -r)/build
+# The kernel to build for: a build directory with Rust metadata, such as Debian's headers are not.
+KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
+		    /lib/modules/$(shell uname -r)/build)
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
