@@ -4,6 +4,7 @@
 
 use crate::{
     allocated::Allocated,
+    page::Page,
     publish::publish_first_free,
     raw_pool::RawPool, //
 };
@@ -35,6 +36,20 @@ impl fmt::Display for BadFree {
             Self::AlreadyFree => "already free",
         })
     }
+}
+
+/// The address for the CPU of the byte at `offset` in the memory of `page`.
+///
+/// # Safety
+///
+/// The page must be in the address map of its pool.
+#[inline(always)]
+unsafe fn address_at(page: Page<'_>, offset: u32) -> *mut u8 {
+    // SAFETY: The page is in the address map.
+    let first = unsafe { page.memory() }.as_mut_ptr().cast::<u8>();
+
+    // CAST: Widening.
+    first.wrapping_add(offset as usize)
 }
 
 impl RawPool<'_> {
@@ -79,14 +94,13 @@ impl RawPool<'_> {
         let Some(index) = self.spec.geometry.index_without_gaps(offset) else {
             return false;
         };
-        // SAFETY: The page is in the address map.
-        let first = unsafe { page.memory() }.as_mut_ptr().cast::<u8>();
 
-        // CAST: Widening.
+        // SAFETY: The page is in the address map.
+        if page.has_slow_free() || unsafe { address_at(page, offset) } != address {
+            return false;
+        }
         // SAFETY: Frees are checked, and the caller does not use the block after this.
-        first.wrapping_add(offset as usize) == address
-            && !page.has_slow_free()
-            && unsafe { page.try_give_more(index) }
+        unsafe { page.try_give_more(index) }
     }
 
     /// Frees the block, or finds out why it cannot be freed.
@@ -103,10 +117,7 @@ impl RawPool<'_> {
             .and_then(|addresses| addresses.find(dma))
             .ok_or(BadFree::Foreign)?;
         // SAFETY: The page is in the address map.
-        let first = unsafe { page.memory() }.as_mut_ptr().cast::<u8>();
-
-        // CAST: Widening.
-        if first.wrapping_add(offset as usize) != address {
+        if unsafe { address_at(page, offset) } != address {
             return Err(BadFree::Mismatch);
         }
         let place = self.spec.geometry.block_at(offset).ok_or(BadFree::Inside)?;

@@ -449,9 +449,9 @@ impl<'pool> Page<'pool> {
         unsafe { self.word(index / WORD_BITS) }.try_give(index % WORD_BITS)
     }
 
-    /// Gives back the block `index`, if there is such a block and it is allocated, and if its word
-    /// has a free one, so that nobody has to be told. May do nothing in any case. Returns whether it
-    /// did.
+    /// Gives back the block `index`, if there is such a block and it is allocated, if its word has
+    /// a free one, so that nobody has to be told, and if nobody else changes that just now. Returns
+    /// whether it did.
     ///
     /// # Safety
     ///
@@ -459,9 +459,11 @@ impl<'pool> Page<'pool> {
     #[inline(always)]
     pub(crate) unsafe fn try_give_more(self, index: u32) -> bool {
         // Relaxed: as in `try_give`.
-        // SAFETY: If there is such a block, there is its word.
-        index < self.blocks()
-            && unsafe { self.word(index / WORD_BITS) }.try_give_more(index % WORD_BITS)
+        if index >= self.blocks() {
+            return false;
+        }
+        // SAFETY: There is such a block, so there is its word.
+        unsafe { self.word(index / WORD_BITS) }.try_give_more(index % WORD_BITS)
     }
 
     /// Whether the page has a free block; a snapshot.

@@ -32,8 +32,8 @@ impl RawPool<'_> {
         self.init.always || flags.contains(__GFP_ZERO)
     }
 
-    /// The block, after [`RawPool::init_block`]. By value, so that the fast path need not put it into
-    /// memory.
+    /// The block, after [`RawPool::init_block`]. By value, so that the fast path need not put it
+    /// into memory.
     #[cold]
     #[inline(never)]
     pub(crate) fn initialized<'pool>(
