@@ -13,7 +13,7 @@ checks := $(notdir $(wildcard $(scripts)/check/*))
 
 builds := build-stock build-uml build-uml-debug
 
-.PHONY: list $(builds) build-consumer $(kunit) kunit-zeroing kunit-poison $(guests) \
+.PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
 	soak $(scenarios) $(checks)
 
 # Longest first: two run at a time.
@@ -22,6 +22,9 @@ list:
 
 $(builds): build-%:
 	$(run) --build $@ $(scripts)/build $*
+
+build-loom:
+	$(run) --build $@ $(scripts)/enter $(scripts)/check/loom --build
 
 build-consumer: build-stock
 	$(run) --build $@ $(scripts)/qemu/build-consumer
@@ -51,5 +54,6 @@ $(guests): %-uml-debug: build-modules-uml-debug
 
 # The rest looks at the source, or at the objects of the stock build.
 rustdoc doctests exports no-panic: build-stock
+loom: build-loom
 $(checks):
 	$(run) $@ $(scripts)/enter $(scripts)/check/$@
