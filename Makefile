@@ -7,7 +7,7 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme bench soak test test-mutations \
-	test-smp-debug setup setup-refresh clean-cache rustdoc help
+	test-smp-debug setup setup-refresh clean-cache rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -59,6 +59,16 @@ rustdoc:
 	@scripts/build stock
 	@scripts/enter scripts/check/rustdoc
 
+# For a kernel of set-up, if none is named.
+rust-analyzer:
+ifeq ($(origin KDIR),file)
+	@scripts/setup test
+	@scripts/rust-analyzer
+else
+	@scripts/lib/check-kdir $(KDIR)
+	@scripts/rust-analyzer $(KDIR)
+endif
+
 setup:
 	@scripts/setup test
 
@@ -85,8 +95,9 @@ help:
 	@echo '  make test-mutations   whether the tests catch mistakes; takes long'
 	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
 	@echo '  make rustdoc          the documentation of the crate'
+	@echo '  make rust-analyzer    rust-project.json, for editors'
 	@echo
-	@echo 'What the two do first by themselves:'
+	@echo 'What these do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
 	@echo '                        $(CACHE)'
 	@echo '  make setup-refresh    the same with the newest packages'

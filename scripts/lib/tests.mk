@@ -55,5 +55,6 @@ $(guests): %-uml-debug: build-modules-uml-debug
 # The rest looks at the source, or at the objects of the stock build.
 rustdoc doctests exports no-panic: build-stock
 loom: build-loom
+rust-analyzer: build-consumer
 $(checks):
 	$(run) $@ $(scripts)/enter $(scripts)/check/$@
