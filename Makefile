@@ -7,7 +7,7 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme bench soak test test-mutations \
-	test-smp-debug setup setup-refresh clean-cache rustdoc rust-analyzer help
+	test-smp-debug setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -54,6 +54,11 @@ test-smp-debug:
 	@scripts/qemu/build-modules smp-debug
 	@scripts/qemu/run ../slow/smp-debug
 
+docs:
+	@scripts/setup docs
+	@scripts/build stock
+	@scripts/enter scripts/check/docs
+
 rustdoc:
 	@scripts/setup demo
 	@scripts/build stock
@@ -94,7 +99,8 @@ help:
 	@echo '  scripts/test --list   the names'
 	@echo '  make test-mutations   whether the tests catch mistakes; takes long'
 	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
-	@echo '  make rustdoc          the documentation of the crate'
+	@echo '  make docs             all documentation as HTML'
+	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
 	@echo
 	@echo 'What these do first by themselves:'

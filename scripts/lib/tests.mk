@@ -53,7 +53,7 @@ $(guests): %-uml-debug: build-modules-uml-debug
 	$(run) $@ $(scripts)/kunit/uml uml-debug $* kunit.enable=0
 
 # The rest looks at the source, or at the objects of the stock build.
-rustdoc doctests exports no-panic: build-stock
+docs rustdoc doctests exports no-panic: build-stock
 loom: build-loom
 rust-analyzer: build-consumer
 $(checks):
