@@ -44,6 +44,76 @@
 //! }
 //! ```
 //!
+//! # From C
+//!
+//! | C | Rust |
+//! | --- | --- |
+//! | `dma_pool_create()` | [`Pool::new`] |
+//! | `dma_pool_create_node()` | [`Pool::new_with`], with [`Options::node`] |
+//! | `dmam_pool_create()` | [`Pool::new_managed`] |
+//! | `dma_pool_alloc()` | [`Pool::alloc`]; then [`Block::dma_address`], [`Block::as_ptr`] |
+//! | `dma_pool_zalloc()` | [`Pool::zalloc`] |
+//! | `dma_pool_free()` | the drop of a [`Block`] |
+//! | `dma_pool_destroy()` | the drop of a [`Pool`] |
+//! | `dmam_pool_destroy()` | [`Managed::destroy`], or nothing |
+//!
+//! Use [`Pool::new_managed`] where it compiles, which is in `probe()` on most buses: the driver's
+//! data can then hold blocks. Use [`Pool::new`] everywhere else, and for a pool that is to end
+//! before the driver detaches.
+//!
+//! # What the device sees, and when
+//!
+//! Accesses to a block are volatile and no barrier. To order them with what the device does is the
+//! driver's duty, as in C:
+//!
+//! - Before a write to a register nothing is needed, because `write32()` is C's `writel()`, which
+//!   waits for all writes to memory. Nor is after a read of one. Accesses by `relaxed()` wait for
+//!   nothing: put `mb(Write)` before such a write, `mb(Read)` after such a read.
+//! - If a flag in memory says whose the rest of the memory is, put `dma_mb(Write)` before it is
+//!   written, and `dma_mb(Read)` after it is read:
+//!
+//! ```
+//! use kernel::{
+//!     io::{
+//!         io_read,
+//!         io_write, //
+//!     },
+//!     prelude::*,
+//!     sync::barrier::{
+//!         dma_mb,
+//!         Read,
+//!         Write, //
+//!     }, //
+//! };
+//! use rust_dmapool::Block;
+//!
+//! #[repr(C)]
+//! #[derive(FromBytes, IntoBytes)]
+//! struct Descriptor {
+//!     address: u64,
+//!     len: u32,
+//!     status: u32,
+//! }
+//!
+//! const OWNED_BY_DEVICE: u32 = 1 << 31;
+//!
+//! fn submit(descriptor: &Block<'_, Descriptor>, buffer: u64) {
+//!     io_write!(descriptor, .address, buffer);
+//!     // The device must not see the descriptor as its own before the rest of it.
+//!     dma_mb(Write);
+//!     io_write!(descriptor, .status, OWNED_BY_DEVICE);
+//! }
+//!
+//! fn completed(descriptor: &Block<'_, Descriptor>) -> Option<u32> {
+//!     if io_read!(descriptor, .status) & OWNED_BY_DEVICE != 0 {
+//!         return None;
+//!     }
+//!     // What the device wrote before it gave the descriptor back must not be read earlier.
+//!     dma_mb(Read);
+//!     Some(io_read!(descriptor, .len))
+//! }
+//! ```
+//!
 //! # Where things are
 //!
 //! From the bottom up. A file uses those above it in this table, and none below:

@@ -207,6 +207,8 @@ impl<'a, 'bound> Engine<'a, 'bound> {
         self.bar.write32(src, regs::DMA_SRC);
         self.bar.write32(dst, regs::DMA_DST);
         self.bar.write32(len, regs::DMA_COUNT);
+        // This is `writel()`, so the device sees what was written to the blocks before. There is no
+        // need for `dma_mb(Write)`: that orders writes to memory only, and no flag is in there.
         self.bar
             .write32(regs::CMD_START | regs::CMD_IRQ | direction, regs::DMA_CMD);
     }
@@ -262,6 +264,8 @@ impl<'a, 'bound> Engine<'a, 'bound> {
 
 impl irq::Handler for Engine<'_, '_> {
     fn handle(&self) -> irq::IrqReturn {
+        // This is `readl()`, so what the device has written is read after it, here and by whoever
+        // takes the lock later. A driver that finds a flag in memory needs `dma_mb(Read)` instead.
         let status = self.bar.read32(regs::IRQ_STATUS);
         if status == 0 {
             return irq::IrqReturn::None;
