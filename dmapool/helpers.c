@@ -93,8 +93,13 @@ int rust_dmapool_xa_store(struct xarray *xa, unsigned long index, void *entry, g
 unsigned long rust_dmapool_soak;
 module_param_named(soak, rust_dmapool_soak, ulong, 0);
 
-unsigned int rust_dmapool_preempt_count(void)
+bool rust_dmapool_in_hardirq(void)
 {
-	return preempt_count();
+	return in_hardirq();
+}
+
+bool rust_dmapool_in_serving_softirq(void)
+{
+	return in_serving_softirq();
 }
 #endif

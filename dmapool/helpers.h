@@ -18,6 +18,7 @@ void rust_dmapool_xa_init(struct xarray *xa);
 int rust_dmapool_xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
 
 extern unsigned long rust_dmapool_soak;
-unsigned int rust_dmapool_preempt_count(void);
+bool rust_dmapool_in_hardirq(void);
+bool rust_dmapool_in_serving_softirq(void);
 
 #endif

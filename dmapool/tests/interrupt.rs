@@ -19,7 +19,8 @@ use kernel::{
 
 // `dmapool/helpers.c`
 extern "C" {
-    fn rust_dmapool_preempt_count() -> u32;
+    fn rust_dmapool_in_hardirq() -> bool;
+    fn rust_dmapool_in_serving_softirq() -> bool;
 }
 
 /// Which kind of interrupt.
@@ -32,23 +33,25 @@ pub(crate) enum Context {
 impl Context {
     fn mode(self) -> bindings::hrtimer_mode {
         match self {
-            // In a hard interrupt unless the kernel is a real-time one: there, what is in one all
-            // the same (`_REL_HARD`) cannot allocate memory at all.
-            Self::Hard => bindings::hrtimer_mode_HRTIMER_MODE_REL,
+            // In a hard interrupt on real-time kernels as well.
+            Self::Hard => bindings::hrtimer_mode_HRTIMER_MODE_REL_HARD,
             Self::Soft => bindings::hrtimer_mode_HRTIMER_MODE_REL_SOFT,
         }
     }
 
     /// Whether the caller is in such an interrupt.
     fn is_current(self) -> bool {
-        // SAFETY: The function has no requirements.
-        let count = unsafe { rust_dmapool_preempt_count() };
-        let is_in = |bit| count & bit != 0;
-        let hard = is_in(bindings::HARDIRQ_OFFSET);
+        // SAFETY: The functions have no requirements.
+        let (hard, soft) = unsafe {
+            (
+                rust_dmapool_in_hardirq(),
+                rust_dmapool_in_serving_softirq(),
+            )
+        };
 
         match self {
             Self::Hard => hard,
-            Self::Soft => is_in(bindings::SOFTIRQ_OFFSET) && !hard,
+            Self::Soft => soft && !hard,
         }
     }
 }

@@ -78,7 +78,11 @@ impl<'pool> Model<'pool> {
         }
 
         if (alloc && held.len() < MOST) || held.is_empty() {
-            let mut block = pool.alloc(flags[random.below(flags.len())])?;
+            let flags = flags[random.below(flags.len())];
+            let Some(mut block) = alloc_if_possible(pool, flags)? else {
+                self.filling = false;
+                return Ok(());
+            };
 
             if random.below(8) == 0 {
                 let bits = block.into_raw()?.into_bits();

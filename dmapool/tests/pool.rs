@@ -426,16 +426,24 @@ mod suite {
         let pool = new_pool(&device)?;
         let mut blocks = KVec::with_capacity(200, GFP_KERNEL)?;
 
+        pool.prefill(100, GFP_KERNEL)?;
+        let prefilled = pool.statistics().capacity as usize;
+
         let irqs = local_interrupt_disable();
         for i in 0..200 {
-            let block = pool.alloc(GFP_ATOMIC)?;
-            blocks.push(Stamped::new(block, i), GFP_ATOMIC)?;
+            if let Some(block) = alloc_if_possible(&pool, GFP_ATOMIC)? {
+                blocks.push(Stamped::new(block, i), GFP_ATOMIC)?;
+            }
         }
+        let allocated = blocks.len();
         let intact = all_intact(&blocks);
         blocks.clear();
         let empty = holds(&pool, 0);
         drop(irqs);
 
+        // All that there was, and more if the pool could grow.
+        let real_time = cfg!(CONFIG_PREEMPT_RT);
+        assert_eq!(allocated, if real_time { prefilled } else { 200 });
         assert!(intact);
         assert!(empty);
         Ok(())

@@ -17,6 +17,7 @@ use core::{
     ptr, //
 };
 use kernel::{
+    alloc::Flags,
     bindings,
     cpu::nr_cpu_ids,
     device::{
@@ -207,6 +208,15 @@ pub(super) fn fill(block: &Block<'_>, value: u8) {
 /// meanwhile.
 pub(super) fn holds(pool: &Pool<'_>, live: usize) -> bool {
     pool.unpublished_pages() == 0 && pool.statistics().live == live as u64
+}
+
+/// Allocates a block; or none if there is none, and the kernel is a real-time one, on which a pool
+/// does not grow in interrupts and with interrupts disabled.
+pub(super) fn alloc_if_possible<'a>(pool: &'a Pool<'_>, flags: Flags) -> Result<Option<Block<'a>>> {
+    match pool.alloc(flags) {
+        Err(ENOMEM) if cfg!(CONFIG_PREEMPT_RT) => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// How many pages a pool may have when `needed` would do: it may get half as much more at once, and

@@ -80,7 +80,10 @@ impl<'pool> Churn<'pool> {
         let random = &mut self.random;
 
         if held.len() < MOST && (held.is_empty() || random.below(2) == 0) {
-            let block = self.pool.alloc(flags[random.below(flags.len())])?;
+            let flags = flags[random.below(flags.len())];
+            let Some(block) = alloc_if_possible(self.pool, flags)? else {
+                return Ok(());
+            };
 
             // There is room, so this allocates nothing.
             held.push(Stamped::new(block, self.stamp), GFP_ATOMIC)?;
