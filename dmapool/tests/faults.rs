@@ -376,7 +376,7 @@ mod suite {
     fn growth() -> Result {
         let device = TestDevice::new(c"dmapool-fault-growth")?;
 
-        // Up to where the page table needs another tree.
+        // Up to where the page tree needs another subtree.
         for live in [1, 5, 64] {
             at_each_fault(1, |fault| {
                 let pool = new_pool(&device)?;

@@ -100,7 +100,7 @@ mod suite {
         Ok(())
     }
 
-    /// More pages than one tree of the page table has, freed and found again in any order.
+    /// More pages than one subtree of the page tree has, freed and found again in any order.
     #[test]
     fn finds_each_free_block() -> Result {
         let device = TestDevice::new(c"dmapool-find")?;
@@ -143,7 +143,7 @@ mod suite {
             assert_eq!(pool.statistics(), expected);
         }
         let before = pool.statistics();
-        // What is freed can be had again, even then.
+        // What is freed can be allocated again, even then.
         drop(blocks.pop());
         let block = device.starved(|| pool.alloc(GFP_ATOMIC))?;
         assert_eq!(pool.statistics(), before);
@@ -402,7 +402,7 @@ mod suite {
         drop(pool);
         assert_eq!(pages_held() - held, 2);
 
-        // Nobody else gets their memory; what was freed last would be the first to be had.
+        // Nobody else gets their memory; what was freed last would be the first to be allocated.
         let mut others = KVec::new();
         for _ in 0..1000 {
             let page = Coherent::<u8>::zeroed_slice(device.bound(), PAGE_SIZE, GFP_KERNEL)?;

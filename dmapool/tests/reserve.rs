@@ -31,7 +31,7 @@ fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
     Pool::new_with(device.bound(), c"reserve", GEOMETRY, options)
 }
 
-/// Allocates with `flags` all that can be had without memory from the system.
+/// Allocates with `flags` all blocks that there are without memory from the system.
 fn exhaust<'pool>(
     pool: &'pool Pool<'_>,
     device: &TestDevice,

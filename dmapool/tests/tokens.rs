@@ -199,18 +199,18 @@ mod suite {
         for _ in 0..rounds {
             out.push(pool.alloc(GFP_KERNEL)?.into_raw()?, GFP_KERNEL)?;
         }
-        let had = Atomic::new(0u32);
+        let returned = Atomic::new(0u32);
         in_threads(|_| {
             for raw in &out {
                 if let Ok(block) = pool.from_raw(*raw) {
                     // Not freed yet, so that it cannot be out again.
                     mem::forget(block);
-                    had.add(1u32, Relaxed);
+                    returned.add(1u32, Relaxed);
                 }
             }
             Ok(())
         })?;
-        assert_eq!(had.load(Relaxed), rounds);
+        assert_eq!(returned.load(Relaxed), rounds);
         assert!(holds(&pool, rounds as usize));
         // These blocks stay for good, and with them the device.
         drop(pool);
