@@ -23,12 +23,10 @@ check-kdir:
 
 demo:
 	@scripts/setup demo
-	@scripts/build stock
 	@scripts/demo
 
 demo-nvme:
 	@scripts/setup demo-nvme
-	@scripts/build stock
 	@scripts/demo demo-nvme data
 
 bench:
@@ -50,8 +48,6 @@ test-mutations:
 
 test-smp-debug:
 	@scripts/setup smp-debug
-	@scripts/build smp-debug
-	@scripts/qemu/build-modules smp-debug
 	@scripts/qemu/run ../slow/smp-debug
 
 docs:

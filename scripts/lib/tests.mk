@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The tests and what must be built before each. A new scenario in
-# scripts/qemu/scenarios or a new linter in scripts/check is found by itself.
+# The tests and what must be built before each. A new file in scripts/qemu/scenarios,
+# scripts/kunit/guest or scripts/check is found by itself.
 
 scripts := $(dir $(lastword $(MAKEFILE_LIST)))..
 run := @setpriv --pdeathsig KILL -- $(scripts)/lib/run-test
 
 kunit := kunit-uml-debug kunit-uml
-guests := misuse-uml-debug might-alloc-uml-debug
+guests := $(notdir $(shell grep -l '^\# kernel: uml-debug' $(scripts)/kunit/guest/*))
+guests := $(guests:%=%-uml-debug)
 scenarios := $(notdir $(wildcard $(scripts)/qemu/scenarios/*))
 checks := $(notdir $(wildcard $(scripts)/check/*))
 
 builds := build-stock build-uml build-uml-debug
 
 .PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
-	soak $(scenarios) $(checks)
+	soak $(scenarios) $(checks) $(guests:%=build-for-%) $(scenarios:%=build-for-%)
 
 # Longest first: two run at a time.
 list:
@@ -23,11 +24,11 @@ list:
 $(builds): build-%:
 	$(run) --build $@ $(scripts)/build $*
 
-build-loom:
-	$(run) --build $@ $(scripts)/enter $(scripts)/check/loom --build
-
 build-consumer: build-stock
 	$(run) --build $@ $(scripts)/qemu/build-consumer
+
+build-loom:
+	$(run) --build $@ $(scripts)/enter $(scripts)/check/loom --build
 
 $(kunit): kunit-%: build-%
 	$(run) $@ $(scripts)/kunit/run $*
@@ -41,16 +42,17 @@ kunit-poison: build-uml
 soak: build-uml
 	$(run) $@ $(scripts)/soak 10
 
-$(scenarios): build-modules-stock
+$(scenarios): %: build-for-%
 	$(run) $@ $(scripts)/qemu/run $@
 
-build-modules-%: build-%
-	$(run) --build $@ $(scripts)/qemu/build-modules $*
+$(scenarios:%=build-for-%): build-for-%: build-stock
+	$(run) --build $@ $(scripts)/lib/modules-for stock $(scripts)/qemu/scenarios/$*
 
-consumer: build-consumer
-
-$(guests): %-uml-debug: build-modules-uml-debug
+$(guests): %-uml-debug: build-for-%-uml-debug
 	$(run) $@ $(scripts)/kunit/uml uml-debug $* kunit.enable=0
+
+$(guests:%=build-for-%): build-for-%-uml-debug: build-uml-debug
+	$(run) --build $@ $(scripts)/lib/modules-for uml-debug $(scripts)/kunit/guest/$*
 
 # The rest looks at the source, or at the objects of the stock build.
 docs rustdoc doctests exports no-panic: build-stock

@@ -4,7 +4,6 @@
 //! do.
 
 use kernel::{
-    alloc::KBox,
     bindings,
     device::{
         Bound,
