@@ -36,7 +36,7 @@ soak:
 	@scripts/setup test
 	@scripts/soak
 
-# T='NAME...' runs these tests only.
+# T='NAME...' runs these tests only, FLAVOUR=rt all scenarios on that kernel of Debian's.
 test:
 	@scripts/test $(T)
 

@@ -12,19 +12,30 @@ guests := $(guests:%=%-uml-debug)
 scenarios := $(notdir $(wildcard $(scripts)/qemu/scenarios/*))
 checks := $(notdir $(wildcard $(scripts)/check/*))
 
-builds := build-stock build-uml build-uml-debug
+# FLAVOUR has the scenarios run on another kernel of Debian's, and nothing else. Some run
+# on these kernels in any case.
+stock := stock$(if $(FLAVOUR),-$(FLAVOUR)-amd64)
+flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface cloud-nvme
+
+builds := build-$(stock) build-uml build-uml-debug
 
 .PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
-	soak $(scenarios) $(checks) $(guests:%=build-for-%) $(scenarios:%=build-for-%)
+	soak $(scenarios) $(flavoured) $(checks) $(guests:%=build-for-%) \
+	$(scenarios:%=build-for-%)
 
 # Longest first: two run at a time.
 list:
-	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison soak $(scenarios) $(checks)
+ifdef FLAVOUR
+	@printf '%s\n' $(scenarios)
+else
+	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison soak $(scenarios) $(flavoured) \
+		$(checks)
+endif
 
 $(builds): build-%:
 	$(run) --build $@ $(scripts)/build $*
 
-build-consumer: build-stock
+build-consumer: build-$(stock)
 	$(run) --build $@ $(scripts)/qemu/build-consumer
 
 build-loom:
@@ -45,8 +56,12 @@ soak: build-uml
 $(scenarios): %: build-for-%
 	$(run) $@ $(scripts)/qemu/run $@
 
-$(scenarios:%=build-for-%): build-for-%: build-stock
-	$(run) --build $@ $(scripts)/lib/modules-for stock $(scripts)/qemu/scenarios/$*
+$(scenarios:%=build-for-%): build-for-%: build-$(stock)
+	$(run) --build $@ $(scripts)/lib/modules-for $(stock) $(scripts)/qemu/scenarios/$*
+
+$(flavoured): export FLAVOUR = $(firstword $(subst -, ,$@))
+$(flavoured):
+	$(run) $@ $(scripts)/qemu/run $(patsubst $(FLAVOUR)-%,%,$@)
 
 $(guests): %-uml-debug: build-for-%-uml-debug
 	$(run) $@ $(scripts)/kunit/uml uml-debug $* kunit.enable=0
