@@ -7,7 +7,7 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme bench soak test test-mutations \
-	test-smp-debug setup setup-refresh clean-cache docs rustdoc rust-analyzer help
+	test-smp-debug test-smp-rt-debug setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -46,9 +46,9 @@ test-%:
 test-mutations:
 	@scripts/mutations/run
 
-test-smp-debug:
-	@scripts/setup smp-debug
-	@scripts/qemu/run ../slow/smp-debug
+test-smp-debug test-smp-rt-debug: test-%:
+	@scripts/setup $*
+	@scripts/qemu/run ../slow/$*
 
 docs:
 	@scripts/setup docs
@@ -94,7 +94,9 @@ help:
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'
 	@echo '  make test-mutations   whether the tests catch mistakes; takes long'
+	@echo "  make test FLAVOUR=rt  the scenarios on Debian's real-time kernel; or cloud"
 	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
+	@echo '  make test-smp-rt-debug  the same on a real-time kernel'
 	@echo '  make docs             all documentation as HTML'
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
