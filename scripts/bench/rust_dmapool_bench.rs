@@ -54,11 +54,11 @@ trait AnyPool: Sync {
     fn free<'a>(&'a self, held: Self::Held<'a>);
 }
 
-// `include/linux/rust_dmapool.h`
+// `include/linux/rust_dmapool.h`. What a device consists of is not known to be the same in C.
 extern "C" {
     fn rust_dma_pool_create_node(
         name: *const c_char,
-        dev: *mut bindings::device,
+        dev: *mut c_void,
         size: usize,
         align: usize,
         boundary: usize,
@@ -89,16 +89,17 @@ unsafe impl Send for CBlock {}
 
 impl<const OURS: bool> CPool<OURS> {
     fn new(dev: &Device<Bound>, [size, align, boundary]: [usize; 3]) -> Result<Self> {
-        let create = if OURS {
-            rust_dma_pool_create_node
-        } else {
-            bindings::dma_pool_create_node
-        };
-        let dev = ptr::from_ref(dev).cast_mut().cast();
-        let name = c"bench".as_char_ptr();
+        let dev = ptr::from_ref(dev).cast_mut();
+        let (name, node) = (c"bench".as_char_ptr(), bindings::NUMA_NO_NODE);
 
         // SAFETY: The device is bound for longer than the pool lives.
-        let pool = unsafe { create(name, dev, size, align, boundary, bindings::NUMA_NO_NODE) };
+        let pool = unsafe {
+            if OURS {
+                rust_dma_pool_create_node(name, dev.cast(), size, align, boundary, node)
+            } else {
+                bindings::dma_pool_create_node(name, dev.cast(), size, align, boundary, node)
+            }
+        };
         if pool.is_null() {
             return Err(ENOMEM);
         }
