@@ -107,8 +107,11 @@ pub fn check(settings: Settings, f: impl Fn() + Send + Sync + 'static) -> usize 
     let counted = count.clone();
     let mut loom = loom::model::Builder::new();
 
-    // LOOM_MAX_PREEMPTIONS, if that is set, goes for all models.
-    loom.preemption_bound = loom.preemption_bound.or(settings.preemptions);
+    // LOOM_MAX_PREEMPTIONS, if that is set, goes for all models, but for those that have fewer.
+    loom.preemption_bound = [loom.preemption_bound, settings.preemptions]
+        .into_iter()
+        .flatten()
+        .min();
     loom.max_branches = 10_000;
     loom.check(move || {
         let begin = Execution {
