@@ -226,14 +226,14 @@ mod reserve;
 mod shrink;
 #[path = "dmapool/statistics.rs"]
 mod statistics;
-#[cfg(CONFIG_KUNIT)]
+#[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
 #[path = "dmapool/tests/mod.rs"]
 mod tests;
 #[path = "dmapool/token_count.rs"]
 mod token_count;
 #[path = "dmapool/tokens.rs"]
 mod tokens;
-#[cfg(CONFIG_KUNIT)]
+#[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
 #[path = "dmapool/unpublished.rs"]
 mod unpublished;
 

@@ -88,7 +88,7 @@ int rust_dmapool_xa_store(struct xarray *xa, unsigned long index, void *entry, g
 	return xas_error(&xas);
 }
 
-#ifdef CONFIG_KUNIT
+#ifdef CONFIG_RUST_DMAPOOL_KUNIT_TEST
 /* Which part of the soak test to run; 0 is a small one. See scripts/soak. */
 unsigned long rust_dmapool_soak;
 module_param_named(soak, rust_dmapool_soak, ulong, 0);

@@ -162,7 +162,7 @@ impl Node {
     }
 
     /// Whether a search for `kind` from the root can come to child `slot`.
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
     pub(crate) fn leads_to(&self, kind: Kind, slot: u32) -> bool {
         let mut above = Some((self, slot));
 

@@ -492,7 +492,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     }
 
     /// See [`RawPool::unpublished_pages`].
-    #[cfg(CONFIG_KUNIT)]
+    #[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
     pub(crate) fn unpublished_pages(&self) -> usize {
         self.raw().unpublished_pages()
     }

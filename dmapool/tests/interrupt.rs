@@ -42,12 +42,8 @@ impl Context {
     /// Whether the caller is in such an interrupt.
     fn is_current(self) -> bool {
         // SAFETY: The functions have no requirements.
-        let (hard, soft) = unsafe {
-            (
-                rust_dmapool_in_hardirq(),
-                rust_dmapool_in_serving_softirq(),
-            )
-        };
+        let (hard, soft) =
+            unsafe { (rust_dmapool_in_hardirq(), rust_dmapool_in_serving_softirq()) };
 
         match self {
             Self::Hard => hard,
@@ -106,6 +102,9 @@ impl<'a, F: FnMut() -> Result + Send + 'a> Interrupts<'a, F> {
         })
     }
 
+    /// # Safety
+    ///
+    /// To be called by the timer that `start` has set up.
     unsafe extern "C" fn entry(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
         // SAFETY: The timer is the first field, and is cancelled before the rest goes.
         let shared = unsafe { &*timer.cast::<Shared<F>>() };

@@ -36,6 +36,7 @@ impl<'bound> DriverData<'bound> {
 mod suite {
     use super::*;
 
+    #[allow(clippy::drop_non_drop)] // That it does nothing is what is tested.
     #[test]
     fn destroyed_on_detach() -> Result {
         let held = pages_held();

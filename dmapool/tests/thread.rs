@@ -74,6 +74,9 @@ impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
         })
     }
 
+    /// # Safety
+    ///
+    /// To be called once, by the thread that `spawn` has made for `data`.
     unsafe extern "C" fn entry(data: *mut c_void) -> c_int {
         let shared = data.cast::<Shared<F>>();
 
