@@ -17,7 +17,8 @@ checks := $(notdir $(wildcard $(scripts)/check/*))
 stock := stock$(if $(FLAVOUR),-$(FLAVOUR)-amd64)
 flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface cloud-nvme
 
-builds := build-$(stock) build-uml build-uml-debug
+builds := $(addprefix build-,$(sort $(stock) stock-rt-amd64 stock-cloud-amd64)) \
+	build-uml build-uml-debug
 
 .PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
 	soak $(scenarios) $(flavoured) $(checks) $(guests:%=build-for-%) \
@@ -60,6 +61,8 @@ $(scenarios:%=build-for-%): build-for-%: build-$(stock)
 	$(run) --build $@ $(scripts)/lib/modules-for $(stock) $(scripts)/qemu/scenarios/$*
 
 $(flavoured): export FLAVOUR = $(firstword $(subst -, ,$@))
+$(filter rt-%,$(flavoured)): build-stock-rt-amd64
+$(filter cloud-%,$(flavoured)): build-stock-cloud-amd64
 $(flavoured):
 	$(run) $@ $(scripts)/qemu/run $(patsubst $(FLAVOUR)-%,%,$@)
 
