@@ -15,7 +15,7 @@ checks := $(notdir $(wildcard $(scripts)/check/*))
 # FLAVOUR has the scenarios run on another kernel of Debian's, and nothing else. Some run
 # on these kernels in any case.
 stock := stock$(if $(FLAVOUR),-$(FLAVOUR)-amd64)
-flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface cloud-nvme
+flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface cloud-misuse
 
 builds := $(addprefix build-,$(sort $(stock) stock-rt-amd64 stock-cloud-amd64)) \
 	build-uml build-uml-debug
