@@ -101,7 +101,7 @@ help:
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
 	@echo
-	@echo 'What these do first by themselves:'
+	@echo 'Set-up, which all of these do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
 	@echo '                        $(CACHE)'
 	@echo '  make setup-refresh    the same with the newest packages'
