@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be asked of a device.
+
+use kernel::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    pci, //
+};
+
+/// The C view of a device.
+#[inline]
+pub(super) fn as_raw(dev: &Device<Bound>) -> *mut bindings::device {
+    // `Device` is a transparent wrapper.
+    core::ptr::from_ref(dev).cast_mut().cast()
+}
+
+/// Bytes that one mapping can have.
+pub(crate) fn max_mapping_size(dev: &Device<Bound>) -> usize {
+    // SAFETY: The device is valid.
+    unsafe { bindings::dma_max_mapping_size(as_raw(dev)) }
+}
+
+/// Whether what is mapped for the device must be unmapped, as far as is known at the moment.
+#[inline]
+pub(super) fn needs_unmap(dev: &Device<Bound>) -> bool {
+    // SAFETY: The device is valid.
+    unsafe { bindings::dma_need_unmap(as_raw(dev)) }
+}
+
+/// Takes the right to read and write memory from a device that does not listen any more.
+pub(crate) fn stop_dma(pdev: &pci::Device<Bound>) {
+    let raw: *const pci::Device<Bound> = pdev;
+
+    // SAFETY: The device is valid, and `pci::Device` is a transparent wrapper.
+    unsafe { bindings::pci_clear_master(raw.cast_mut().cast()) };
+}
