@@ -19,32 +19,14 @@ static_assert(offsetof(struct blk_dma_iter, addr) == 0);
 static_assert(sizeof_field(struct blk_dma_iter, addr) == sizeof(u64));
 static_assert(offsetof(struct blk_dma_iter, len) == sizeof(u64));
 static_assert(sizeof_field(struct blk_dma_iter, len) == sizeof(u32));
+static_assert(offsetof(struct blk_dma_iter, status) == 4 * sizeof(u64));
+static_assert(sizeof_field(struct blk_dma_iter, status) == sizeof(u8));
 
 /* Map the data of a request that has one segment. */
-blk_status_t rust_nvme_map_single(struct request *req, struct device *dev, dma_addr_t *addr)
+bool rust_nvme_map_single(struct request *req, struct device *dev, dma_addr_t *addr)
 {
 	struct bio_vec bv = req_bvec(req);
 
 	*addr = dma_map_bvec(dev, &bv, rq_dma_dir(req), 0);
-	return dma_mapping_error(dev, *addr) ? BLK_STS_RESOURCE : BLK_STS_OK;
-}
-
-/* A failure without a status means that there is nothing left. */
-static blk_status_t status_of(bool mapped, struct blk_dma_iter *iter)
-{
-	if (likely(mapped))
-		return BLK_STS_OK;
-	return iter->status ?: BLK_STS_IOERR;
-}
-
-blk_status_t rust_nvme_map_start(struct request *req, struct device *dev,
-				 struct dma_iova_state *state, struct blk_dma_iter *iter)
-{
-	return status_of(blk_rq_dma_map_iter_start(req, dev, state, iter), iter);
-}
-
-blk_status_t rust_nvme_map_next(struct request *req, struct device *dev,
-				struct blk_dma_iter *iter)
-{
-	return status_of(blk_rq_dma_map_iter_next(req, dev, iter), iter);
+	return !dma_mapping_error(dev, *addr);
 }

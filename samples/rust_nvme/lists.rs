@@ -16,10 +16,14 @@ use crate::{
         PAGE, //
     }, //
 };
+use core::mem;
 use kernel::{
     device::Core,
     dma::DmaAddress,
-    io::io_write,
+    io::{
+        io_write,
+        IoBase, //
+    },
     pci,
     prelude::*, //
 };
@@ -86,11 +90,11 @@ impl<'bound> List<'bound> {
         len: usize,
     ) -> Result<Entries> {
         let mut pages = Pages::new(ranges)?;
-        let prp1 = pages.first();
+        let prp1 = pages.first;
         let rest = len.saturating_sub(pages.first_len());
         let prp2 = match rest.div_ceil(PAGE) {
             0 => 0,
-            1 => pages.next()?,
+            1 => pages.next_piece()?.address,
             count if count <= SMALL => {
                 let block = pools.small.alloc(GFP_ATOMIC)?;
 
@@ -136,58 +140,76 @@ impl<'bound> List<'bound> {
 }
 
 /// The pages of a transfer, one after the other.
+///
+/// The block layer has split requests so that only the first page begins, and only the last one
+/// ends, in its midst: see `virt_boundary_mask` in `controller.rs`. Were it otherwise, entries
+/// could not say so, and it would be an error here.
 struct Pages<'r, 'm, 'dev> {
     ranges: &'r mut Ranges<'m, 'dev>,
-    first: Segment,
+    first: DmaAddress,
+    /// What comes next, as far as it is known.
     current: Segment,
 }
 
 impl<'r, 'm, 'dev> Pages<'r, 'm, 'dev> {
+    #[inline]
     fn new(ranges: &'r mut Ranges<'m, 'dev>) -> Result<Self> {
-        let first = ranges.next()?;
-        let mut pages = Self {
+        let mut current = ranges.next()?;
+        let first = current.address;
+
+        current.advance(PAGE.wrapping_sub(offset_in_page(first)));
+        Ok(Self {
             ranges,
             first,
-            current: first,
-        };
-
-        pages.current.advance(pages.first_len());
-        Ok(pages)
-    }
-
-    fn first(&self) -> DmaAddress {
-        self.first.address
+            current,
+        })
     }
 
     /// Bytes of the first page from where the data begins.
+    #[inline]
     fn first_len(&self) -> usize {
-        // CAST: Only the offset in the page matters.
-        PAGE.wrapping_sub(self.first.address as usize % PAGE)
+        PAGE.wrapping_sub(offset_in_page(self.first))
     }
 
-    /// The address of the next page, all of which is data unless it is the last.
-    ///
-    /// The block layer has split requests so that only the first page begins, and only the last
-    /// ends, in its midst: see `virt_boundary_mask` in `namespace.rs`.
+    /// A piece that begins with the next page.
     #[inline]
-    fn next(&mut self) -> Result<DmaAddress> {
+    fn next_piece(&mut self) -> Result<Segment> {
         if self.current.len == 0 {
             self.current = self.ranges.next()?;
         }
-        let address = self.current.address;
-        // CAST: Only the offset in the page matters.
-        if address as usize % PAGE != 0 {
+        if offset_in_page(self.current.address) != 0 {
             return Err(EIO);
         }
-        self.current.advance(PAGE);
-        Ok(address)
+        Ok(mem::replace(&mut self.current, Segment::NONE))
     }
 
+    /// Writes the addresses of the next `count` pages.
     #[inline]
     fn write_to<const N: usize>(&mut self, block: &Block<'_, [u64; N]>, count: usize) -> Result {
-        for index in 0..count {
-            io_write!(block, [try: index], self.next()?);
+        // The DMA address of each entry is of no interest, and takes time to compute.
+        let list = block.as_view().as_sys_mem();
+        let mut index = 0;
+
+        while index < count {
+            let piece = self.next_piece()?;
+            let end = index.saturating_add(piece.len.div_ceil(PAGE)).min(count);
+            if end < count && piece.len % PAGE != 0 {
+                return Err(EIO);
+            }
+            let mut address = piece.address;
+            for entry in index..end {
+                io_write!(list, [try: entry], address);
+                // CAST: Widening.
+                address = address.wrapping_add(PAGE as DmaAddress);
+            }
+            index = end;
         }
         Ok(())
     }
+}
+
+#[inline]
+fn offset_in_page(address: DmaAddress) -> usize {
+    // CAST: Only the lower bits matter.
+    address as usize % PAGE
 }

@@ -26,28 +26,31 @@ use kernel::{
 struct Iterator {
     address: DmaAddress,
     len: u32,
-    rest: [MaybeUninit<u64>; 10],
+    p2pdma: [MaybeUninit<u64>; 2],
+    status: bindings::blk_status_t,
+    rest: [MaybeUninit<u64>; 7],
 }
 
-// `bridge.c`. Some configurations leave nothing in structures that are only pointed to here.
+// `block/blk-mq-dma.c`, and `bridge.c`. Some configurations leave nothing in structures that are
+// only pointed to here.
 #[allow(improper_ctypes)]
 extern "C" {
-    fn rust_nvme_map_single(
-        request: *mut bindings::request,
-        dev: *mut bindings::device,
-        address: *mut DmaAddress,
-    ) -> bindings::blk_status_t;
-    fn rust_nvme_map_start(
+    fn blk_rq_dma_map_iter_start(
         request: *mut bindings::request,
         dev: *mut bindings::device,
         state: *mut bindings::dma_iova_state,
         iterator: *mut Iterator,
-    ) -> bindings::blk_status_t;
-    fn rust_nvme_map_next(
+    ) -> bool;
+    fn blk_rq_dma_map_iter_next(
         request: *mut bindings::request,
         dev: *mut bindings::device,
         iterator: *mut Iterator,
-    ) -> bindings::blk_status_t;
+    ) -> bool;
+    fn rust_nvme_map_single(
+        request: *mut bindings::request,
+        dev: *mut bindings::device,
+        address: *mut DmaAddress,
+    ) -> bool;
 }
 
 /// A piece of memory as the device sees it.
@@ -58,7 +61,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    const NONE: Self = Self { address: 0, len: 0 };
+    pub(crate) const NONE: Self = Self { address: 0, len: 0 };
 
     /// Goes on by `bytes`, or to the end.
     #[inline]
@@ -230,57 +233,62 @@ impl Ranges<'_, '_> {
 
         self.state = State::Done;
         // SAFETY: The request and the device are valid, and the request has one segment.
-        check(unsafe {
+        let mapped = unsafe {
             rust_nvme_map_single(
                 self.request,
                 device::as_raw(self.mapping.dev),
                 &mut segment.address,
             )
-        })?;
+        };
+        if !mapped {
+            return Err(ENOMEM);
+        }
         self.note(segment)
     }
 
     fn start(&mut self) -> Result<Segment> {
         // SAFETY: The request and the device are valid; the state and the iterator are written to,
         // and the former stays where it is until it is unmapped.
-        check(unsafe {
-            rust_nvme_map_start(
+        let mapped = unsafe {
+            blk_rq_dma_map_iter_start(
                 self.request,
                 device::as_raw(self.mapping.dev),
                 &mut self.mapping.iova,
                 self.iterator.as_mut_ptr(),
             )
-        })?;
+        };
+
         self.state = State::Next;
-        self.mapped()
+        self.mapped(mapped)
     }
 
     #[inline]
     fn following(&mut self) -> Result<Segment> {
         // SAFETY: The request and the device are valid, and the iterator was started with them.
-        check(unsafe {
-            rust_nvme_map_next(
+        let mapped = unsafe {
+            blk_rq_dma_map_iter_next(
                 self.request,
                 device::as_raw(self.mapping.dev),
                 self.iterator.as_mut_ptr(),
             )
-        })?;
-        self.mapped()
-    }
-
-    /// The piece that was mapped last.
-    #[inline]
-    fn mapped(&mut self) -> Result<Segment> {
-        // SAFETY: The iterator was started, which has written these two.
-        let segment = unsafe {
-            let iterator = self.iterator.as_ptr();
-
-            Segment {
-                address: (*iterator).address,
-                len: (*iterator).len as usize,
-            }
         };
 
+        self.mapped(mapped)
+    }
+
+    /// The piece that was mapped last, if it was.
+    #[inline]
+    fn mapped(&mut self, mapped: bool) -> Result<Segment> {
+        // SAFETY: The iterator was started, which has written what is not `MaybeUninit`.
+        let iterator = unsafe { self.iterator.assume_init_ref() };
+
+        if !mapped {
+            return Err(error_of(iterator.status));
+        }
+        let segment = Segment {
+            address: iterator.address,
+            len: iterator.len as usize,
+        };
         if self.mapping.iova.__size != 0 {
             self.state = State::Done;
             return Ok(segment);
@@ -297,11 +305,10 @@ impl Ranges<'_, '_> {
     }
 }
 
-#[inline]
-fn check(status: bindings::blk_status_t) -> Result {
-    if status == 0 {
-        return Ok(());
-    }
+fn error_of(status: bindings::blk_status_t) -> Error {
     // SAFETY: The function has no requirements.
-    to_result(unsafe { bindings::blk_status_to_errno(status) })
+    let errno = unsafe { bindings::blk_status_to_errno(status) };
+
+    // There is no status if there simply is nothing left.
+    to_result(errno).err().unwrap_or(EIO)
 }
