@@ -164,7 +164,7 @@ impl<'bound> Queue<'bound> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] if it should be tried later, [`ENODEV`] if the controller is dead.
+    /// [`ENOMEM`] if it should be tried later, [`EIO`] if the controller is dead.
     #[inline]
     pub(crate) fn submit(&self, command: Command, is_last: bool) -> Result {
         let mut submission = self.submission.lock();
@@ -172,7 +172,7 @@ impl<'bound> Queue<'bound> {
         match submission.state {
             State::Live => {}
             State::Resetting => return Err(ENOMEM),
-            State::Dead => return Err(ENODEV),
+            State::Dead => return Err(EIO),
         }
         submission.queue.push(command)?;
         if is_last {
