@@ -81,6 +81,12 @@ struct Submission<'bound> {
     state: State,
 }
 
+struct Completions<'bound> {
+    queue: CompletionQueue<'bound>,
+    /// How many there were that belong to no command.
+    strays: u32,
+}
+
 #[pin_data]
 pub(crate) struct Queue<'bound> {
     pdev: &'bound pci::Device<Bound>,
@@ -89,7 +95,7 @@ pub(crate) struct Queue<'bound> {
     #[pin]
     submission: SpinLock<Submission<'bound>>,
     #[pin]
-    completion: SpinLockIrq<CompletionQueue<'bound>>,
+    completions: SpinLockIrq<Completions<'bound>>,
     slots: KVVec<Slot<Transfer<'bound>>>,
 }
 
@@ -118,7 +124,10 @@ impl<'bound> Queue<'bound> {
             queue: SubmissionQueue::new(dev, bar, id, depth)?,
             state: State::Resetting,
         };
-        let completion = CompletionQueue::new(dev, bar, id, depth)?;
+        let completions = Completions {
+            queue: CompletionQueue::new(dev, bar, id, depth)?,
+            strays: 0,
+        };
 
         Arc::pin_init(
             pin_init!(Self {
@@ -126,7 +135,7 @@ impl<'bound> Queue<'bound> {
                 id,
                 depth,
                 submission <- new_spinlock!(submission),
-                completion <- new_spinlock_irq!(completion),
+                completions <- new_spinlock_irq!(completions),
                 slots,
             }),
             GFP_KERNEL,
@@ -151,7 +160,7 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn dma_addresses(&self) -> (DmaAddress, DmaAddress) {
         (
             self.submission.lock().queue.dma_address(),
-            self.completion.lock().dma_address(),
+            self.completions.lock().queue.dma_address(),
         )
     }
 
@@ -188,51 +197,54 @@ impl<'bound> Queue<'bound> {
 
     /// Sees to all completions, and returns whether there were any. Any context.
     pub(crate) fn reap(&self) -> bool {
-        let mut completion = self.completion.lock();
+        let mut completions = self.completions.lock();
         let mut found = false;
 
-        while let Some(entry) = completion.pop() {
-            self.end_command(&entry);
+        while let Some(entry) = completions.queue.pop() {
+            if self.end_command(&entry).is_none() {
+                completions.strays = completions.strays.saturating_add(1);
+                self.report_stray(&entry, completions.strays);
+            }
             found = true;
         }
         if found {
-            completion.acknowledge();
+            completions.queue.acknowledge();
         }
         found
     }
 
-    /// Ends the request of a command that the controller has completed.
-    ///
-    /// What the controller writes is not believed: if no command has this id, nothing happens.
-    #[inline]
-    fn end_command(&self, entry: &Completion) {
-        let id = entry.command_id;
-        let claim = self.slot(id % MAX_TAGS).and_then(|slot| slot.claim(id));
-        let Some(mut claim) = claim else {
+    /// A device that makes up completions must not fill the log with them.
+    fn report_stray(&self, entry: &Completion, strays: u32) {
+        if strays.is_power_of_two() {
             dev_warn!(
                 self.pdev,
-                "queue {}: no command has the id {id:#x} of a completion\n",
-                self.id
+                "queue {}: no command has the id {:#x} of a completion, the {strays}. such\n",
+                self.id,
+                entry.command_id
             );
-            return;
-        };
+        }
+    }
+
+    /// Ends the request of a command that the controller has completed.
+    ///
+    /// What the controller writes is not believed: if no command has this id, nothing happens, and
+    /// this returns [`None`].
+    #[inline]
+    fn end_command(&self, entry: &Completion) -> Option<()> {
+        let id = entry.command_id;
+        let mut claim = self.slot(id % MAX_TAGS)?.claim(id)?;
         let request = claim.finish();
 
         // From here on the tag can be used for another request.
         drop(claim);
-        let Some(request) = request else { return };
+        let request = request?;
         let status = Status::new(entry.status);
         if status.is_ok() {
             request.complete();
         } else {
-            dev_warn!(
-                self.pdev,
-                "queue {}: a command failed with status {:#x}\n",
-                self.id,
-                status.raw()
-            );
             request.fail(status.to_error());
         }
+        Some(())
     }
 
     /// Sets whether commands go to the controller.
@@ -259,7 +271,7 @@ impl<'bound> Queue<'bound> {
     /// Forgets all commands and completions, as the controller does when it is reset.
     pub(crate) fn reset(&self) -> Result {
         self.submission.lock().queue.reset();
-        self.completion.lock().reset()
+        self.completions.lock().queue.reset()
     }
 }
 
