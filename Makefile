@@ -6,8 +6,9 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo demo-nvme bench soak test test-mutations \
-	test-smp-debug test-smp-rt-debug setup setup-refresh clean-cache docs rustdoc rust-analyzer help
+.PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
+	test-mutations test-smp-debug test-smp-rt-debug setup setup-refresh clean-cache docs rustdoc \
+	rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -28,6 +29,10 @@ demo:
 demo-nvme:
 	@scripts/setup demo-nvme
 	@scripts/demo demo-nvme data
+
+demo-rust-nvme:
+	@scripts/setup demo-nvme
+	@scripts/demo demo-rust-nvme data
 
 bench:
 	@scripts/bench/run
@@ -88,6 +93,7 @@ help:
 	@echo "See and check them on Debian's kernel (as root; the clone stays clean):"
 	@echo '  make demo             real DMA through the pool, in QEMU'
 	@echo "  make demo-nvme        Debian's NVMe driver, moved over to the pool, likewise"
+	@echo '  make demo-rust-nvme   the same with an NVMe driver in Rust, samples/rust_nvme'
 	@echo '  make bench            compare with mm/dmapool.c: table, bench.csv, bench.svg'
 	@echo '  make soak             a billion random operations; goes on where it was stopped'
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'

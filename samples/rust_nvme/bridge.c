@@ -30,3 +30,14 @@ bool rust_nvme_map_single(struct request *req, struct device *dev, dma_addr_t *a
 	*addr = dma_map_bvec(dev, &bv, rq_dma_dir(req), 0);
 	return !dma_mapping_error(dev, *addr);
 }
+
+bool rust_nvme_need_unmap(struct device *dev)
+{
+	return dma_need_unmap(dev);
+}
+
+void rust_nvme_unmap_iova(struct device *dev, struct dma_iova_state *state, size_t len,
+			  enum dma_data_direction dir)
+{
+	dma_iova_destroy(dev, state, len, dir, 0);
+}

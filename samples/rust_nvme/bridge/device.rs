@@ -11,6 +11,12 @@ use kernel::{
     pci, //
 };
 
+// `bridge.c`. Some configurations leave nothing in structures that are only pointed to here.
+#[allow(improper_ctypes)]
+extern "C" {
+    fn rust_nvme_need_unmap(dev: *mut bindings::device) -> bool;
+}
+
 /// The C view of a device.
 #[inline]
 pub(super) fn as_raw(dev: &Device<Bound>) -> *mut bindings::device {
@@ -28,7 +34,7 @@ pub(crate) fn max_mapping_size(dev: &Device<Bound>) -> usize {
 #[inline]
 pub(super) fn needs_unmap(dev: &Device<Bound>) -> bool {
     // SAFETY: The device is valid.
-    unsafe { bindings::dma_need_unmap(as_raw(dev)) }
+    unsafe { rust_nvme_need_unmap(as_raw(dev)) }
 }
 
 /// Takes the right to read and write memory from a device that does not listen any more.

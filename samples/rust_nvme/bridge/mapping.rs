@@ -51,6 +51,12 @@ extern "C" {
         dev: *mut bindings::device,
         address: *mut DmaAddress,
     ) -> bool;
+    fn rust_nvme_unmap_iova(
+        dev: *mut bindings::device,
+        state: *mut bindings::dma_iova_state,
+        len: usize,
+        direction: bindings::dma_data_direction,
+    );
 }
 
 /// A piece of memory as the device sees it.
@@ -172,12 +178,11 @@ impl<'dev> Mapping<'dev> {
         if self.iova.__size != 0 {
             // SAFETY: As above, for all of it.
             unsafe {
-                bindings::dma_iova_destroy(
+                rust_nvme_unmap_iova(
                     device::as_raw(self.dev),
                     &mut self.iova,
                     self.len,
                     self.direction.into(),
-                    0,
                 );
             }
             self.iova.__size = 0;
