@@ -30,6 +30,7 @@ use kernel::{
 use rust_dmapool::{
     Block,
     Geometry,
+    Options,
     Pool, //
 };
 
@@ -39,6 +40,10 @@ const LARGE: usize = PAGE / size_of::<u64>();
 /// Bytes that a command can transfer, wherever its data begins: one entry in the command, and a
 /// list.
 pub(crate) const MAX_BYTES: usize = LARGE * PAGE;
+
+/// Lists that there are even if the system has no memory left. Some of what is written then is
+/// written to free memory, so a transfer must be possible; one suffices for that, a few go faster.
+const RESERVE: usize = 4;
 
 type Small = [u64; SMALL];
 type Large = [u64; LARGE];
@@ -54,10 +59,11 @@ impl<'bound> ListPools<'bound> {
     pub(crate) fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         let small = Geometry::new::<{ size_of::<Small>() }, { size_of::<Small>() }, 0>();
         let large = Geometry::new::<PAGE, PAGE, 0>();
+        let options = Options::new().min_nr(RESERVE);
 
         Ok(Self {
-            small: Pool::new_managed(pdev, c"prp list small", small)?.lend(),
-            large: Pool::new_managed(pdev, c"prp list page", large)?.lend(),
+            small: Pool::new_managed_with(pdev, c"prp list small", small, options)?.lend(),
+            large: Pool::new_managed_with(pdev, c"prp list page", large, options)?.lend(),
         })
     }
 }
