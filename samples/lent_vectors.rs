@@ -3,7 +3,7 @@
 //! Interrupt vectors that a driver can keep in its data, beside their handlers.
 //!
 //! `irq::Registration` borrows from `pci::IrqVectorRegistration`, so one cannot lie beside the
-//! other. This gives the vectors to devres, and lends them for as long as the device is bound.
+//! other. Here, the vectors belong to devres, and are lent for as long as the device is bound.
 
 use kernel::{
     bindings,
@@ -18,20 +18,25 @@ use kernel::{
 
 type Vectors<'bound> = pci::IrqVectorRegistration<'bound>;
 
-/// Has devres free `vectors` after the driver's data is gone.
-pub(crate) fn lend<'bound>(
+/// As [`pci::Device::alloc_irq_vectors`], but devres frees the vectors, after the driver's data is
+/// gone.
+pub(crate) fn alloc<'bound>(
     pdev: &'bound pci::Device<Core<'_>>,
-    vectors: Vectors<'bound>,
+    min: u32,
+    max: u32,
+    types: pci::IrqTypes,
 ) -> Result<&'bound Vectors<'bound>> {
-    let pdev: *const pci::Device<Bound> = &**pdev;
-    let vectors = KBox::into_raw(KBox::new(vectors, GFP_KERNEL)?);
+    let pdev: &'bound pci::Device<Bound> = pdev;
+    let vectors = KBox::new(pdev.alloc_irq_vectors(min, max, types)?, GFP_KERNEL)?;
+    let vectors = KBox::into_raw(vectors);
+    let raw = core::ptr::from_ref(pdev)
+        .cast_mut()
+        .cast::<bindings::pci_dev>();
 
-    // SAFETY: The device is valid and bound, and has the struct device that is asked for in it; the
-    // vectors are the action's from here on.
+    // SAFETY: The device is valid and bound, and `pci::Device` is a transparent wrapper. The
+    // vectors are the action's from here on, even if this fails.
     to_result(unsafe {
-        let raw = pdev.cast_mut().cast::<bindings::pci_dev>();
-
-        bindings::devm_add_action_or_reset(&mut (*raw).dev, Some(free), vectors.cast())
+        bindings::devm_add_action_or_reset(&raw mut (*raw).dev, Some(free), vectors.cast())
     })?;
 
     // SAFETY: On PCI, devres runs after the driver's data was dropped: `device_unbind_cleanup()`
@@ -43,7 +48,7 @@ pub(crate) fn lend<'bound>(
 
 /// # Safety
 ///
-/// Only devres may call this, once, with what [`lend`] gave it.
+/// Only devres may call this, once, with what [`alloc`] gave it.
 unsafe extern "C" fn free(vectors: *mut c_void) {
     // SAFETY: It comes from `KBox::into_raw()`, and whoever borrowed is gone.
     drop(unsafe { KBox::from_raw(vectors.cast::<Vectors<'_>>()) });

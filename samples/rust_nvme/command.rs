@@ -163,12 +163,12 @@ pub(crate) struct IdentifyNamespace {
     /// In logical blocks.
     pub(crate) size: u64,
     unused0: [u8; 18],
-    /// Which of the formats it has, in bits 0 to 3.
+    /// Which of the formats it has, in bits 0 to 3 and, above that, 5 and 6.
     pub(crate) format: u8,
     unused1: [u8; 101],
     /// Bits 15 to 0 bytes of metadata, 23 to 16 the logarithm of the block size.
-    pub(crate) formats: [u32; 16],
-    unused2: [u8; 3904],
+    pub(crate) formats: [u32; 64],
+    unused2: [u8; 3712],
 }
 
 static_assert!(size_of::<IdentifyNamespace>() == PAGE);

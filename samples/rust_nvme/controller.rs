@@ -74,13 +74,10 @@ impl<'bound> Startup<'bound> {
         pdev: &pci::Device<Bound>,
         identity: &CoherentView<'_, IdentifyController>,
     ) -> Limits {
-        // CAST: Widening.
         let max_bytes = match io_read!(identity, .mdts) {
-            0 => lists::MAX_BYTES,
-            mdts => PAGE
-                .checked_shl(mdts.into())
-                .unwrap_or(lists::MAX_BYTES)
-                .min(lists::MAX_BYTES),
+            mdts @ 1..=8 => PAGE << mdts,
+            // No limit, or none that matters.
+            _ => lists::MAX_BYTES,
         }
         .min(bridge::max_mapping_size(pdev.as_ref()));
         let oncs = io_read!(identity, .oncs);
@@ -218,7 +215,8 @@ impl<'bound> Controller<'bound> {
     fn size_and_format(&self, id: u32) -> Result<(u64, u32)> {
         let mut admin = self.admin.lock();
         let identity = admin.identify::<IdentifyNamespace>(admin::NAMESPACE, id)?;
-        let format = usize::from(io_read!(identity, .format) & 0xf);
+        let format = io_read!(identity, .format);
+        let format = usize::from(format & 0xf | format >> 1 & 0x30);
 
         Ok((
             io_read!(identity, .size),

@@ -47,7 +47,12 @@ impl<'bound> Hardware<'bound> {
         let hardware = Self {
             pdev,
             bar: bar.clone(),
-            timeout: Delta::from_millis(i64::from(capabilities.to().get()).saturating_mul(500)),
+            // Rounded up: it may be 0.
+            timeout: Delta::from_millis(
+                i64::from(capabilities.to().get())
+                    .wrapping_add(1)
+                    .wrapping_mul(500),
+            ),
         };
 
         hardware.disable()?;

@@ -127,8 +127,7 @@ impl<'bound> NvmeData<'bound> {
         let cpus = cpu::nr_cpu_ids().try_into().unwrap_or(u16::MAX);
         let wanted = startup.set_queue_count(cpus)?;
         let types = pci::IrqTypes::all();
-        let vectors = pdev.alloc_irq_vectors(1, wanted.into(), types)?;
-        let vectors = lent_vectors::lend(pdev, vectors)?;
+        let vectors = lent_vectors::alloc(pdev, 1, wanted.into(), types)?;
         let count = vectors.len().try_into()?;
         let queues = startup.make_queues(count, module_parameters::queue_depth.value())?;
         let mut interrupts = KVec::with_capacity(queues.len(), GFP_KERNEL)?;
