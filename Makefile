@@ -7,8 +7,8 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
-	test-mutations test-smp-debug test-smp-rt-debug setup setup-refresh clean-cache docs rustdoc \
-	rust-analyzer help
+	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug setup setup-refresh \
+	clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -50,6 +50,11 @@ test-%:
 
 test-mutations:
 	@scripts/mutations/run
+
+# The NVMe driver in Rust on the same kernel.
+test-rust-nvme-debug:
+	@scripts/setup smp-debug
+	@scripts/qemu/run ../slow/rust-nvme
 
 test-smp-debug test-smp-rt-debug: test-%:
 	@scripts/setup $*
