@@ -36,6 +36,7 @@ demo-rust-nvme:
 
 bench:
 	@scripts/bench/run
+	@scripts/bench/nvme/run
 
 soak:
 	@scripts/setup test
@@ -99,7 +100,7 @@ help:
 	@echo '  make demo             real DMA through the pool, in QEMU'
 	@echo "  make demo-nvme        Debian's NVMe driver, moved over to the pool, likewise"
 	@echo '  make demo-rust-nvme   the same with an NVMe driver in Rust, samples/rust_nvme'
-	@echo '  make bench            compare with mm/dmapool.c: table, bench.csv, bench.svg'
+	@echo '  make bench            compare with mm/dmapool.c: tables, bench.csv, bench.svg'
 	@echo '  make soak             a billion random operations; goes on where it was stopped'
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
