@@ -7,8 +7,8 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
-	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug setup setup-refresh \
-	clean-cache docs rustdoc rust-analyzer help
+	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug deb setup \
+	setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -81,6 +81,10 @@ else
 	@scripts/rust-analyzer $(KDIR)
 endif
 
+deb:
+	@scripts/setup deb
+	@scripts/packages/build
+
 setup:
 	@scripts/setup test
 
@@ -112,6 +116,7 @@ help:
 	@echo '  make docs             all documentation as HTML'
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
+	@echo '  make deb              packages for Debian, which build the module by DKMS'
 	@echo
 	@echo 'Set-up, which all of these do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
