@@ -245,6 +245,18 @@ fn invented_and_kept(pool: Pool, index: usize) -> Vec<Blocks> {
     Vec::new()
 }
 
+/// Three full pages of two blocks. The first one was found by an address, and is no CPU's page any
+/// more. Its blocks are the first thread's.
+fn found_and_left(pool: Pool) -> Vec<Blocks> {
+    let mut blocks = only(pool, [2, 2, 2]);
+
+    for page in 0..2 {
+        blocks[page].pop();
+        blocks[page].extend(alloc(pool));
+    }
+    blocks
+}
+
 /// A block for each thread, and one of the same page that was freed by its address.
 fn one_freed(pool: Pool) -> Vec<Blocks> {
     let mut blocks = only(pool, [1, 2]);
@@ -445,6 +457,8 @@ models! {
     found_found(blocks: 1, checked: true): colliding, [(0, put), (1, put)];
     // One frees a block beside a free one, in a page that was found before; the other takes both.
     put_found_get(blocks: 3, checked: true): one_freed, [(0, put), (1, get_two)];
+    // Whoever frees the first block of a page that was found before has to publish it.
+    put_found_first(blocks: 2, checked: true): found_and_left, [(0, put), (1, put)];
     // One takes a block while the page is not quite filled, and frees it.
     grow_get_put_checked(blocks: 2, checked: true, preemptions: Some(4)): empty_one_page,
         [(0, get), (1, get_put)];
