@@ -36,6 +36,11 @@ bool rust_nvme_need_unmap(struct device *dev)
 	return dma_need_unmap(dev);
 }
 
+void rust_nvme_set_min_align_mask(struct device *dev, unsigned int mask)
+{
+	dma_set_min_align_mask(dev, mask);
+}
+
 void rust_nvme_unmap_iova(struct device *dev, struct dma_iova_state *state, size_t len,
 			  enum dma_data_direction dir)
 {

@@ -14,6 +14,7 @@ mod timeout;
 
 pub(crate) use device::{
     max_mapping_size,
+    set_min_align_mask,
     stop_dma, //
 };
 pub(crate) use disk::{

@@ -34,6 +34,7 @@ use crate::{
         Disk,
         TimeoutTable, //
     },
+    command::PAGE,
     controller::{
         Controller,
         Startup, //
@@ -118,7 +119,15 @@ impl<'bound> NvmeData<'bound> {
         pdev.enable_device_mem()?;
         pdev.set_master();
         // SAFETY: There are no concurrent calls to DMA allocation and mapping primitives.
-        unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>())? };
+        unsafe {
+            pdev.dma_set_mask_and_coherent(DmaMask::new::<64>())?;
+            pdev.dma_set_max_seg_size(u32::MAX);
+            // Pages of memory must be pages for the controller, which has no other way to be told
+            // where in a page data begins.
+            //
+            // CAST: 4095.
+            bridge::set_min_align_mask(pdev.as_ref(), PAGE as u32 - 1);
+        }
 
         let bar = Arc::new(pdev.iomap_region_sized(0, c"rust_nvme")?, GFP_KERNEL)?;
         let pools = ListPools::new(pdev)?;

@@ -15,6 +15,7 @@ use kernel::{
 #[allow(improper_ctypes)]
 extern "C" {
     fn rust_nvme_need_unmap(dev: *mut bindings::device) -> bool;
+    fn rust_nvme_set_min_align_mask(dev: *mut bindings::device, mask: u32);
 }
 
 /// The C view of a device.
@@ -22,6 +23,17 @@ extern "C" {
 pub(super) fn as_raw(dev: &Device<Bound>) -> *mut bindings::device {
     // `Device` is a transparent wrapper.
     core::ptr::from_ref(dev).cast_mut().cast()
+}
+
+/// Has the bits of `mask` in the address of what is mapped be those of the memory itself, also if
+/// that is copied to a bounce buffer. [`max_mapping_size()`] depends on this.
+///
+/// # Safety
+///
+/// Nothing is mapped for the device meanwhile.
+pub(crate) unsafe fn set_min_align_mask(dev: &Device<Bound>, mask: u32) {
+    // SAFETY: The device is valid; the caller sees to it that nobody reads the mask meanwhile.
+    unsafe { rust_nvme_set_min_align_mask(as_raw(dev), mask) };
 }
 
 /// Bytes that one mapping can have.
