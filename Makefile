@@ -7,7 +7,7 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
-	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug deb setup \
+	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug test-packages deb setup \
 	setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
@@ -85,6 +85,10 @@ deb:
 	@scripts/setup deb
 	@scripts/packages/build
 
+test-packages:
+	@scripts/setup machine
+	@scripts/packages/test
+
 setup:
 	@scripts/setup test
 
@@ -117,6 +121,7 @@ help:
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
 	@echo '  make deb              packages for Debian, which build the module by DKMS'
+	@echo '  make test-packages    whether these install, build, say what is missing and go again'
 	@echo
 	@echo 'Set-up, which all of these do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
