@@ -7,8 +7,8 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
-	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug test-packages deb setup \
-	setup-refresh clean-cache docs rustdoc rust-analyzer help
+	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug test-packages test-boot \
+	deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -89,6 +89,11 @@ test-packages:
 	@scripts/setup machine
 	@scripts/packages/test
 
+test-boot:
+	@scripts/setup machine
+	@scripts/packages/build
+	@scripts/packages/boot
+
 setup:
 	@scripts/setup test
 
@@ -122,6 +127,7 @@ help:
 	@echo '  make rust-analyzer    rust-project.json, for editors'
 	@echo '  make deb              packages for Debian, which build the module by DKMS'
 	@echo '  make test-packages    whether these install, build, say what is missing and go again'
+	@echo '  make test-boot        a Debian that boots from a disk whose driver was moved'
 	@echo
 	@echo 'Set-up, which all of these do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
