@@ -13,6 +13,7 @@ mod request;
 mod timeout;
 
 pub(crate) use device::{
+    is_present,
     max_mapping_size,
     set_min_align_mask,
     stop_dma, //

@@ -67,7 +67,7 @@ impl<'bound> Hardware<'bound> {
 
     /// Whether the device does not answer any more.
     pub(crate) fn is_gone(&self) -> bool {
-        self.bar.read(CSTS).into_raw() == GONE
+        self.bar.read(CSTS).into_raw() == GONE || !bridge::is_present(self.pdev)
     }
 
     /// Switches the controller on, after it was told where the admin queues are.
@@ -119,7 +119,8 @@ impl<'bound> Hardware<'bound> {
 
 impl Drop for Hardware<'_> {
     fn drop(&mut self) {
-        if self.shut_down().and_then(|()| self.disable()).is_err() {
+        // Nobody need wait for a device that is gone.
+        if self.is_gone() || self.shut_down().and_then(|()| self.disable()).is_err() {
             dev_warn!(self.pdev, "the controller could not be shut down\n");
             bridge::stop_dma(self.pdev);
         }

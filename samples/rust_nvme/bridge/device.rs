@@ -49,10 +49,16 @@ pub(super) fn needs_unmap(dev: &Device<Bound>) -> bool {
     unsafe { rust_nvme_need_unmap(as_raw(dev)) }
 }
 
+/// Whether a device is still where it was: it answers if its configuration space is read.
+///
+/// Process context.
+pub(crate) fn is_present(pdev: &pci::Device<Bound>) -> bool {
+    // SAFETY: The device is valid, and `pci::Device` is a transparent wrapper.
+    unsafe { bindings::pci_device_is_present(core::ptr::from_ref(pdev).cast_mut().cast()) }
+}
+
 /// Takes the right to read and write memory from a device that does not listen any more.
 pub(crate) fn stop_dma(pdev: &pci::Device<Bound>) {
-    let raw: *const pci::Device<Bound> = pdev;
-
     // SAFETY: The device is valid, and `pci::Device` is a transparent wrapper.
-    unsafe { bindings::pci_clear_master(raw.cast_mut().cast()) };
+    unsafe { bindings::pci_clear_master(core::ptr::from_ref(pdev).cast_mut().cast()) };
 }
