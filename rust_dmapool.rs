@@ -9,8 +9,9 @@
 //! What C's `mm/dmapool.c` asks of its callers, the types here see to:
 //!
 //! - a pool ends before its device's binding does, and a block before its pool;
-//! - a block is freed once, into the pool it came from;
-//! - a device can write what it likes into a block: the state of the allocator is elsewhere.
+//! - a block is freed once, into the pool it came from.
+//!
+//! A device can write what it likes into a block: the state of the allocator is elsewhere.
 //!
 //! # Examples
 //!
@@ -63,12 +64,13 @@
 //!
 //! # What the device sees, and when
 //!
-//! Accesses to a block are volatile and no barrier. To order them with what the device does is the
-//! driver's duty, as in C:
+//! Accesses to a block are volatile, but are not barriers. To order them with what the device does
+//! is the driver's duty, as in C:
 //!
-//! - Before a write to a register nothing is needed, because `write32()` is C's `writel()`, which
-//!   waits for all writes to memory. Nor is after a read of one. Accesses by `relaxed()` wait for
-//!   nothing: put `mb(Write)` before such a write, `mb(Read)` after such a read.
+//! - A write to a register needs nothing before it, because `write32()` is C's `writel()`, which
+//!   waits for all writes to memory, and a read of one needs nothing after it. Accesses by
+//!   `relaxed()` wait for nothing: put `mb(Write)` before such a write, `mb(Read)` after such a
+//!   read.
 //! - If a flag in memory says whose the rest of the memory is, put `dma_mb(Write)` before it is
 //!   written, and `dma_mb(Read)` after it is read:
 //!
@@ -116,7 +118,8 @@
 //!
 //! # Where things are
 //!
-//! From the bottom up. A file uses those above it in this table, and none below:
+//! The lowest layer first. A file uses only files in earlier rows, or earlier in its own
+//! (`scripts/check/layers`; `unpublished.rs` is for tests):
 //!
 //! | file in `dmapool/` | owns |
 //! | --- | --- |
@@ -138,7 +141,8 @@
 //! | `publish.rs` | how a free block comes to be found |
 //! | `grow.rs`, `shrink.rs` | memory from the system, and back |
 //! | `free.rs`, `checked_free.rs` | freeing a block, by its owner or by its addresses |
-//! | `find.rs`, `refill.rs`, `poison.rs`, `alloc.rs` | allocating a block |
+//! | `init_block.rs` | filling a new block, after a look at its poison |
+//! | `find.rs`, `refill.rs`, `alloc.rs` | allocating a block |
 //! | `tokens.rs`, `block.rs` | blocks without an owner for a while, and the owner |
 //! | `debugfs.rs`, `debugfs_show.rs`, `debugfs.c` | what pools there are, for people to read |
 //! | `module_ref.rs`, `instance.rs` | how long the module stays; a pool as the module keeps it |
@@ -192,6 +196,8 @@ mod gfp;
 mod grow;
 #[path = "dmapool/init.rs"]
 mod init;
+#[path = "dmapool/init_block.rs"]
+mod init_block;
 #[path = "dmapool/instance.rs"]
 mod instance;
 #[path = "dmapool/managed.rs"]
@@ -208,8 +214,6 @@ mod page;
 mod page_tree;
 #[path = "dmapool/payload.rs"]
 mod payload;
-#[path = "dmapool/poison.rs"]
-mod poison;
 #[path = "dmapool/pool.rs"]
 mod pool;
 #[path = "dmapool/publish.rs"]

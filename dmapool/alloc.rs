@@ -52,6 +52,7 @@ impl RawPool<'_> {
         // The reserve may have been taken from, or found empty.
         self.refill_later(flags);
         if result.is_err() {
+            // Relaxed: a count for people to read.
             self.failures.add(1u64, Relaxed);
         }
         result

@@ -22,12 +22,12 @@ pub(crate) struct Allocated<'pool> {
     pub(crate) place: Place,
 }
 
-impl<'pool> Allocated<'pool> {
+impl Allocated<'_> {
     /// The memory of the whole page.
     #[inline]
-    pub(crate) fn memory(&self) -> &'pool Coherent<[u8]> {
-        // SAFETY: By the type invariants the block is allocated. That nobody uses the memory after
-        // the block was freed is up to `Block`, which ties every use to its own lifetime.
+    pub(crate) fn memory(&self) -> &Coherent<[u8]> {
+        // SAFETY: By the type invariants the block is allocated, and stays so while this value is
+        // borrowed: after `Allocated::free` nobody may use it.
         unsafe { self.page.memory() }
     }
 

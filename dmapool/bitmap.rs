@@ -18,7 +18,7 @@ use kernel::{
     }, //
 };
 
-// `read_once()` of a word would be two loads elsewhere.
+// On 32-bit kernels `read_once()` of a word would be two loads.
 static_assert!(cfg!(CONFIG_64BIT));
 
 /// Reads `atomic` as C's `READ_ONCE()` does: what `load(Relaxed)` means, without the call of a C

@@ -31,12 +31,15 @@ use kernel::{
 /// It holds one `T`, or [`Pool::geometry`](crate::Pool::geometry)`().size()` bytes if `T` is
 /// `[u8]`, at the address that the device sees ([`Block::dma_address`]) and that the CPU sees
 /// ([`Block::as_ptr`]). Fields are read and written with the kernel's `io_read!`, `io_write!` and
-/// `io_project!`: each access is volatile, so it is well-defined while the device writes too.
+/// `io_project!`: each access is volatile, so it is well-defined while the device writes too. For
+/// all of it there are `copy_read()` and `copy_write()`, and for `[u8]` `copy_from_slice()` and
+/// `copy_to_slice()`, of [`kernel::io::Io`].
 ///
-/// Dropping the block frees it: in O(1), without a lock, in any context including hard interrupts,
-/// never sleeping. Whoever drops a block must have made sure that the device does not use it any
-/// more, as with C's `dma_pool_free()`. A block cannot outlive its pool, be freed twice, or be
-/// freed into another pool.
+/// Dropping the block frees it: in a few steps however many blocks there are, without a lock, in
+/// any context including hard interrupts, never sleeping. If freed blocks are zeroed or poisoned,
+/// that takes its time for each byte. Whoever drops a block must have made sure that the device
+/// does not use it any more, as with C's `dma_pool_free()`. A block cannot outlive its pool, be
+/// freed twice, or be freed into another pool.
 ///
 /// Corresponds to what C's `dma_pool_alloc()` returns.
 ///
@@ -218,7 +221,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// hardware descriptor, into C code, or into the data of a driver beside the pool itself.
     ///
     /// The block stays allocated until [`Pool::from_raw`](crate::Pool::from_raw) makes a `Block`
-    /// of it again, which it does once, whatever comes back how often. Any context; one store.
+    /// of it again, which it does once, however often the token comes back. Any context; one store.
     ///
     /// Corresponds to keeping the pair of addresses in C.
     ///

@@ -168,7 +168,7 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_free(
     let pool = unsafe { behind(pool) };
 
     // SAFETY: The caller gives up the block, if there is one.
-    if let Err(reason) = unsafe { pool.free(address.cast(), dma) } {
+    if let Err(reason) = unsafe { pool.free_by_address(address.cast(), dma) } {
         report(pool, address, dma, reason);
     }
 }
@@ -176,7 +176,7 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_free(
 #[cold]
 #[inline(never)]
 fn report(pool: &RawPool<'_>, address: *mut c_void, dma: DmaAddress, reason: BadFree) {
-    if !context::may_report() {
+    if !context::report_ratelimit() {
         return;
     }
     dev_err!(

@@ -66,7 +66,11 @@ impl RawPool<'_> {
     /// If there is such a block and it is allocated, it must be the caller's, and not be used after
     /// this.
     #[inline(always)]
-    pub(crate) unsafe fn free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
+    pub(crate) unsafe fn free_by_address(
+        &self,
+        address: *mut u8,
+        dma: DmaAddress,
+    ) -> Result<(), BadFree> {
         // SAFETY: The caller vouches for the same.
         unsafe {
             if self.try_free(address, dma) {
@@ -81,7 +85,7 @@ impl RawPool<'_> {
     ///
     /// # Safety
     ///
-    /// As [`RawPool::free`].
+    /// As [`RawPool::free_by_address`].
     #[inline(always)]
     unsafe fn try_free(&self, address: *mut u8, dma: DmaAddress) -> bool {
         let Some((page, offset)) = self
@@ -107,7 +111,7 @@ impl RawPool<'_> {
     ///
     /// # Safety
     ///
-    /// As [`RawPool::free`].
+    /// As [`RawPool::free_by_address`].
     #[cold]
     #[inline(never)]
     unsafe fn find_and_free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {

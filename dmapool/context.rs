@@ -7,7 +7,7 @@
 extern "C" {
     fn rust_dmapool_may_sleep() -> bool;
     fn rust_dmapool_may_grow() -> bool;
-    fn rust_dmapool_may_report() -> bool;
+    fn rust_dmapool_report_ratelimit() -> bool;
 }
 
 /// Whether the caller may sleep, as far as the kernel knows: it is not in an interrupt, interrupts
@@ -26,7 +26,7 @@ pub(crate) fn may_grow() -> bool {
 
 /// Whether the log has room for a report that a device, or a driver in C, can cause as often as it
 /// likes.
-pub(crate) fn may_report() -> bool {
+pub(crate) fn report_ratelimit() -> bool {
     // SAFETY: The function has no requirements.
-    unsafe { rust_dmapool_may_report() }
+    unsafe { rust_dmapool_report_ratelimit() }
 }

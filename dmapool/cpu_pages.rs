@@ -31,6 +31,9 @@ use kernel::{
 
 /// The pages of one CPU.
 ///
+/// That there are two of them is built into `publish.rs`, which keeps the replaced one from being
+/// lost, and into the order in which `find.rs` looks at them.
+///
 /// # Invariants
 ///
 /// Both are [`Page::nothing`] or a page of the pool that this belongs to.
@@ -134,6 +137,7 @@ impl CpuPages {
     ///
     /// `page` must be of the pool that this belongs to.
     pub(crate) unsafe fn set_alloc_from(&self, page: Page<'_>) -> Page<'_> {
+        // Relaxed: as in `note_stolen`.
         self.stolen.store(0, Relaxed);
         // SAFETY: This is one of the two, and the caller vouches for `page`.
         unsafe { self.exchange(&self.alloc_from, page) }
@@ -171,13 +175,15 @@ impl CpuPages {
             .store(read_once(&self.stolen).wrapping_add(1), Relaxed);
     }
 
-    /// Whether this CPU should have a page of its own. Not again soon, even if it gets none.
-    pub(crate) fn needs_own_page(&self) -> bool {
-        let needs = read_once(&self.stolen) >= MAX_STOLEN;
+    /// Whether this CPU should get a page of its own now. If so, it is not asked for again soon,
+    /// even if it gets none.
+    pub(crate) fn claim_own_page(&self) -> bool {
+        let claims = read_once(&self.stolen) >= MAX_STOLEN;
 
-        if needs {
+        if claims {
+            // Relaxed: as in `note_stolen`.
             self.stolen.store(0, Relaxed);
         }
-        needs
+        claims
     }
 }

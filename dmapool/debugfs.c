@@ -4,10 +4,10 @@
  * The files of debugfs. Those of the kernel crate have no owner: a file that is
  * open when the module is unloaded would outlive its own operations.
  *
- * They are made by debugfs_create_file_unsafe(), because removing one of the
- * others waits for whoever reads it, and so for user space, which may be the one
- * who removes it. What these show they look up in a list, by the number of a pool
- * or the address of a device: no pointer in them can become stale.
+ * They are made by debugfs_create_file_unsafe(). Removing one of the others waits
+ * for its readers, who may be waiting for user space, even for the process that
+ * removes it. What these show they look up in a list, by the number of a pool or
+ * the address of a device: no pointer in them can become stale.
  */
 
 #include <linux/debugfs.h>

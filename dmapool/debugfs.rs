@@ -67,7 +67,8 @@ unsafe impl Sync for Dir {}
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // Nobody who holds this lock should wait for others. Lockdep tells.
+        // Removal waits for whoever opens a file, who takes this lock: it must not be held here.
+        // This lets lockdep report a caller that does.
         #[cfg(CONFIG_PROVE_LOCKING)]
         drop(LISTS.lock());
         // SAFETY: By the type invariants, and it is not used after this.
@@ -376,7 +377,8 @@ impl Drop for Registration {
 
 /// What a pool's device is called, if it is called anything.
 fn device_name<'a>(pool: &'a RawPool<'_>) -> &'a CStr {
-    // SAFETY: The device has a name, if it has one, as long as it has pools.
+    // SAFETY: The device lives as long as its pools, and its name, if not null, is a string that
+    // lives as long.
     unsafe {
         let name = bindings::dev_name(ptr::from_ref(pool.dev).cast());
 

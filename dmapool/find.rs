@@ -8,7 +8,6 @@ use crate::{
     gfp,
     node::Kind,
     page::Page,
-    publish::allocate_from,
     raw_pool::RawPool, //
 };
 use core::iter;
@@ -63,7 +62,7 @@ impl RawPool<'_> {
         iter::from_fn(found).find_map(|page| {
             let block = self.take(page)?;
 
-            allocate_from(page);
+            self.switch_to(page);
             Some(block)
         })
     }
@@ -74,14 +73,14 @@ impl RawPool<'_> {
         let page = cpu.freed_into();
         let block = self.take(page)?;
 
-        allocate_from(page);
+        self.switch_to(page);
         Some(block)
     }
 
     /// Adds a page for a CPU that has allocated from other CPUs' pages for a while, if that is
     /// easy.
     fn grow_for_cpu(&self, cpu: &CpuPages, flags: Flags) -> Option<Allocated<'_>> {
-        if !cpu.needs_own_page() {
+        if !cpu.claim_own_page() {
             return None;
         }
         let flags = if gfp::may_block(flags) {
@@ -94,12 +93,12 @@ impl RawPool<'_> {
         self.grow(flags).ok()
     }
 
-    /// Takes a block of a page of another CPU.
+    /// Takes a block of any CPU's page. This CPU's had none a moment ago.
     fn steal(&self, cpu: &CpuPages) -> Option<Allocated<'_>> {
         let block = self
             .cpus
             .iter()
-            .flat_map(|other| [other.alloc_from(), other.freed_into()])
+            .flat_map(|one| [one.alloc_from(), one.freed_into()])
             .find_map(|page| self.take(page))?;
 
         cpu.note_stolen();

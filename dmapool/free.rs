@@ -14,7 +14,7 @@ impl Allocated<'_> {
     ///
     /// # Safety
     ///
-    /// The block must not be used after this.
+    /// Neither the block nor this value must be used after this.
     #[inline]
     pub(crate) unsafe fn free(&self) {
         // SAFETY: The caller does not use the block after this.

@@ -24,7 +24,7 @@ use kernel::{
 ///
 /// - `align` is a power of two.
 /// - `size` is not zero, a multiple of `align` and at most `i32::MAX`; `step` is `size` and 2^32.
-/// - `page_size` is `size` rounded up to whole pages of the CPU.
+/// - `page_size` is `size` rounded up to a multiple of `PAGE_SIZE`.
 /// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
 /// - `blocks` is the number of blocks in a page, at most `i16::MAX`, and the last of them ends

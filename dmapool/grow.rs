@@ -10,10 +10,7 @@ use crate::{
     init::POISON_FREED,
     node::Kind,
     page::Page,
-    publish::{
-        allocate_from,
-        publish, //
-    },
+    publish::publish,
     raw_pool::RawPool, //
 };
 use core::ptr::NonNull;
@@ -33,7 +30,7 @@ impl RawPool<'_> {
 
         // Most often a pool grows when all blocks are allocated: then the level is known for free.
         self.note_level(before.saturating_sub(self.reserved()).wrapping_add(1));
-        allocate_from(page);
+        self.switch_to(page);
         // INVARIANT: `add_page` leaves the first block to its caller.
         Ok(Allocated {
             page,
@@ -69,8 +66,8 @@ impl RawPool<'_> {
         })?;
         let blocks = self.geometry().blocks_per_page().wrapping_mul(pages);
 
-        // Relaxed: nothing is inferred from the count. It comes before there are blocks, because
-        // then the page may be given back, which subtracts it again.
+        // Relaxed: nothing is inferred from the count. The release in `Word::fill` orders this
+        // before the words are all taken by `shrink`, which subtracts the pages again.
         self.pages.add(pages, Relaxed);
         // SAFETY: The page was given to this thread as unpopulated, and has that much memory now.
         // With an address map no page is unpopulated again, so this one never had blocks before.
@@ -95,14 +92,15 @@ impl RawPool<'_> {
         // SAFETY: The tree is this pool's. The page is new, and stays if it is inserted.
         unsafe { self.tree.insert(NonNull::from(self).cast(), page, flags) }.inspect_err(|_| {
             // SAFETY: The tree did not take the page, so nobody else has it.
-            drop(unsafe { page.free(&self.spec) });
+            drop(unsafe { page.free_record(&self.spec) });
         })?;
         Ok(page)
     }
 
-    /// Gives `page` memory, and enters it into the address map. Returns how many pages it is.
+    /// Gives `page` memory, and enters it into the address map. Returns how many pages it counts
+    /// as: several, if they are joined.
     ///
-    /// If that fails half-way, the page keeps what it has for the next time.
+    /// If the address map cannot be extended, the page keeps its memory for the next time.
     ///
     /// # Safety
     ///
@@ -125,7 +123,7 @@ impl RawPool<'_> {
 
         self.count_in(&memory);
         if self.init.poison {
-            // SAFETY: Nobody else knows this memory yet.
+            // SAFETY: The memory has that many bytes, and nobody else knows it yet.
             unsafe {
                 memory
                     .as_mut_ptr()

@@ -46,7 +46,7 @@ bool rust_dmapool_node_online(int node)
 }
 
 /* For what a device, or a driver in C, may cause as often as it likes. */
-bool rust_dmapool_may_report(void)
+bool rust_dmapool_report_ratelimit(void)
 {
 	static DEFINE_RATELIMIT_STATE(reports, 5 * HZ, 100);
 

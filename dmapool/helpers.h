@@ -9,7 +9,7 @@ bool rust_dmapool_want_init_on_free(void);
 bool rust_dmapool_may_sleep(void);
 bool rust_dmapool_may_grow(void);
 bool rust_dmapool_node_online(int node);
-bool rust_dmapool_may_report(void);
+bool rust_dmapool_report_ratelimit(void);
 void rust_dmapool_might_alloc(gfp_t gfp);
 void rust_dmapool_synchronize_module(void);
 

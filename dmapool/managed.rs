@@ -34,11 +34,10 @@ use kernel::{
 };
 
 /// A device on a bus that drops the driver's private data before devres releases what the driver
-/// has allocated for the device; in the form in which the driver core hands it to the driver's own
-/// callbacks, and nobody else has it.
+/// has allocated for the device.
 ///
 /// It is implemented for the device of each bus of the kernel crate for which this is so, in
-/// [`Core`] context, which only the bus's callbacks have: `probe`, and those until the driver
+/// [`Core`] context, which only the driver's own callbacks get: `probe`, and those until the driver
 /// detaches. `device_unbind_cleanup()` in `drivers/base/dd.c` calls `post_unbind_rust()`, which
 /// drops the data, and then `devres_release_all()`; it does so after a probe that failed, too. What
 /// is left to look at is whether the bus itself releases devres earlier, wholly or by group:
@@ -58,8 +57,8 @@ use kernel::{
 /// dropped. So a managed pool on I2C does not compile. Nor does one for the device of another
 /// driver, such as the parent of an auxiliary device, whose devres may run long after the driver
 /// that made the pool is gone; nor one that is made in a callback of some subsystem, which has a
-/// [`Device<Bound>`] and may run while devres is being released. There, a driver pins a [`Pool`] in
-/// its own data; see [`Pool::new`].
+/// [`Device<Bound>`] and may run while devres is being released. There, a driver keeps a [`Pool`]
+/// in its own data; see [`Pool::new`].
 ///
 /// # Safety
 ///
@@ -336,7 +335,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry,
         options: Options,
     ) -> Result<Managed<'bound, T>> {
-        // SAFETY: That is what `DataBeforeDevres` promises.
+        // SAFETY: `DataBeforeDevres` promises that the driver's data, and `'bound` with it, ends
+        // before devres is released, or else that the device has driver data then.
         unsafe { Self::managed_by(dev.device(), name, geometry, options) }
     }
 

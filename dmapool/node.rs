@@ -32,9 +32,10 @@ pub(crate) const FANOUT: u32 = 64;
 /// What a search looks for.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// A page with a free block that no CPU allocates from.
+    /// A page that had a free block when it was announced. A CPU may be allocating from it.
     Partial,
-    /// A page without memory, and so without blocks, that nobody is about to populate.
+    /// A page without blocks, that nobody is about to populate. It has no memory, unless that could
+    /// not be entered into the address map.
     Unpopulated,
 }
 

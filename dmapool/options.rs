@@ -44,7 +44,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The most blocks that a reserve can have. Whoever frees a block may look at 64 words for it.
+    /// The most blocks that a reserve can have. Freeing one may have to look for room in 64 words.
     pub const MOST_RESERVED: usize = 4096;
 
     /// A pool on any NUMA node, without tokens and without a reserve.
@@ -64,7 +64,7 @@ impl Options {
         }
     }
 
-    /// Has the page records on NUMA node `node`.
+    /// Allocates the pool's bookkeeping, a record for each page, on NUMA node `node`.
     ///
     /// The DMA memory itself is wherever `dma_alloc_coherent()` takes it for the device, as in C.
     /// Corresponds to the `node` argument of C's `dma_pool_create_node()`.
@@ -113,14 +113,16 @@ impl Options {
     /// - only allocations that may not wait take from it, when no other block of the pool is free
     ///   and before the pool is grown; those that may wait grow the pool and never touch it;
     /// - allocations that may wait can fail, and do not wait for a block to be freed;
-    /// - blocks that were taken are replaced from process context: by whoever grows the pool and
-    ///   may wait, and for a managed pool by a work item, at once.
+    /// - blocks that were taken are also replaced from process context: for a managed pool by a
+    ///   work item, at once; for one that the driver owns by the next allocation that may wait,
+    ///   unless this CPU's page has a block ready for it.
     ///
     /// `min_nr` is at most [`Options::MOST_RESERVED`]; making the pool fails with [`EINVAL`] if it
     /// is more.
     ///
     /// So the next `min_nr` allocations that may not wait succeed, whatever the state of the
     /// system's memory, if the reserve was full; and as many as were freed since if it was not.
+    /// (Except for a block that another thread is moving into the reserve at that moment.)
     /// What it holds is in [`Statistics::reserved`](crate::Statistics::reserved).
     ///
     /// # Examples

@@ -161,8 +161,9 @@ impl Record {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Page<'pool>(NonNull<Record>, PhantomData<&'pool Record>);
 
-// SAFETY: Any number of threads may use a page: the bitmap is atomic, and by the invariants of
-// `Record` everything else is either constant or accessed by the one thread that has all bits.
+// SAFETY: Any number of threads may use a page. The bitmap, `hint` and `blocks` are atomic; by the
+// invariants of `Record`, `memory` is written to only while nobody may read it; all else is
+// constant.
 unsafe impl Send for Page<'_> {}
 // SAFETY: As above.
 unsafe impl Sync for Page<'_> {}
@@ -216,7 +217,7 @@ impl<'pool> Page<'pool> {
     ///
     /// The caller must be the only one who has this page, in whatever form. `spec` must be that of
     /// its pool.
-    pub(crate) unsafe fn free(self, spec: &PageSpec) -> Option<Coherent<[u8]>> {
+    pub(crate) unsafe fn free_record(self, spec: &PageSpec) -> Option<Coherent<[u8]>> {
         // SAFETY: The caller has the record for itself, and it is not used after this.
         let record = unsafe { self.0.read() };
 
@@ -570,9 +571,9 @@ impl<'pool> Page<'pool> {
     /// - The caller must have been given the page as unpopulated.
     /// - It must have memory for that many blocks, and the pool a page with as many at most.
     pub(crate) unsafe fn add_blocks(self, blocks: u32, allocated: u32) {
-        // Relaxed: a thread that has taken a bit sees the number by that. One that reads 0 finds no
-        // word to look at, which is harmless, and one that looks at a word does so by its own
-        // order.
+        // Relaxed: a thread that has taken a bit sees the number, because `Word::fill` releases it.
+        // One that has taken none may read 0, and finds no word to look at, or the number, and
+        // finds words that may not be filled yet, in which no block is free.
         // CAST: By the invariants of `Geometry` it fits.
         self.record().blocks.store(blocks as i16, Relaxed);
         // SAFETY: The caller vouches for the same.
@@ -615,8 +616,14 @@ impl<'pool> Page<'pool> {
 
     /// Takes the memory away from a page if all its blocks are free.
     ///
-    /// The page is then unpopulated, and is the caller's to announce as that.
-    pub(crate) fn unpopulate(self) -> Option<Coherent<[u8]>> {
+    /// The page is then unpopulated, and is the caller's to announce as that. If this returns
+    /// [`None`], a search may have found no free block in it meanwhile, and have withdrawn its
+    /// announcement: then the caller must publish it.
+    ///
+    /// # Safety
+    ///
+    /// The page must not be in an address map, and never have been.
+    pub(crate) unsafe fn unpopulate(self) -> Option<Coherent<[u8]>> {
         let blocks = self.blocks();
         if blocks == 0 {
             return None;
@@ -642,10 +649,13 @@ impl<'pool> Page<'pool> {
             }
             return None;
         }
-        // SAFETY: This thread has taken all bits, so nobody else accesses `memory`.
+        // SAFETY: This thread has taken all bits, and by the requirements no address map leads
+        // here. So nobody else accesses `memory`.
         let memory = unsafe { (*self.record().memory.get()).take() };
 
         // INVARIANT: No bit is set or taken by anyone else, and this thread forgets those it took.
+        // Relaxed: this thread has every bit, so what others infer from the number is a guess.
+        // `announce` releases it to whoever populates the page again.
         self.record().blocks.store(0, Relaxed);
         memory
     }

@@ -228,7 +228,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry,
         options: Options,
     ) -> Result<Self> {
-        // SAFETY: No work refills it, since `options` is what users can make of it.
+        // SAFETY: No work refills it: no public method of `Options` asks for that.
         unsafe { Self::make(dev, name, geometry, options) }
     }
 
@@ -293,8 +293,10 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// Allocates a block. Its contents are unspecified, unless `flags` contain `__GFP_ZERO` or the
     /// kernel runs with `init_on_alloc=1`.
     ///
-    /// Any context that `flags` allow, down to a hard interrupt with [`GFP_ATOMIC`]. Sleeps only
-    /// if the pool must grow and `flags` allow it. No lock, interrupts stay as they are.
+    /// Any context that `flags` allow, down to a hard interrupt with [`GFP_ATOMIC`]. If `flags`
+    /// allow it this may sleep, also when a block is free: to give this CPU a page of its own, or
+    /// to refill the reserve. Takes a few steps if this CPU's page or an announced one has a free
+    /// block; else as many as there are CPUs, and as many as there are pages before it fails.
     ///
     /// With `CONFIG_PREEMPT_RT` the system has no memory for callers that cannot be preempted.
     /// There the pool does not grow; free blocks and those of a reserve are allocated as elsewhere.

@@ -4,11 +4,12 @@
 //!
 //! A free block is *published* if its page is announced in the page tree, or is one of some CPU's
 //! pages. No free block may stay unpublished for longer than a thread needs to change that. There
-//! are three moments at which one may be unpublished, and all of them come here:
+//! are four moments at which one may be unpublished, and all of them come here:
 //!
-//! - a page is new: [`publish`] or [`allocate_from`];
+//! - a page is new: [`publish`] or [`RawPool::switch_to`];
 //! - a page is no longer that of a CPU, which has gone on to another one: [`publish_replaced`];
-//! - a block is freed, and its word had no free one: [`publish_first_free`].
+//! - a block is freed, and its word had no free one: [`publish_first_free`];
+//! - `shrink()` gives back words that it had taken: [`publish`].
 
 use crate::{
     cpu_pages::CpuPages,
@@ -28,10 +29,11 @@ pub(crate) fn publish(page: Page<'_>) {
     }
 }
 
-/// Makes `page` the one from which this CPU allocates, and so publishes it.
-pub(crate) fn allocate_from(page: Page<'_>) {
-    if let Some(pool) = RawPool::of(page) {
-        let cpu = pool.this_cpu();
+impl RawPool<'_> {
+    /// Makes `page`, which is of this pool, the one from which this CPU allocates, and so publishes
+    /// it.
+    pub(crate) fn switch_to(&self, page: Page<'_>) {
+        let cpu = self.this_cpu();
         // SAFETY: `cpu` is of the page's pool.
         let old = unsafe { cpu.set_alloc_from(page) };
 

@@ -4,9 +4,11 @@
 //! holds is not its business.
 //!
 //! What a pool does is in files of their own: `publish.rs`, `grow.rs`, `find.rs`, `refill.rs`,
-//! `alloc.rs`, `poison.rs`, `free.rs`, `checked_free.rs`, `shrink.rs`, `statistics.rs`. None of it
-//! takes a lock or disables interrupts. Memory is obtained from the system, which may sleep if the
-//! caller's flags say so, with nothing held.
+//! `alloc.rs`, `init_block.rs`, `free.rs`, `checked_free.rs`, `shrink.rs`, `statistics.rs`,
+//! `tokens.rs`. Allocating a free block and freeing one take no lock and leave interrupts as they
+//! are. Growing takes the locks of the system's allocators and, for a pool with an address map,
+//! that of its xarray; having the reserve refilled takes that of a workqueue. Nothing is held
+//! meanwhile.
 
 use crate::{
     address_map::AddressMap,
@@ -205,7 +207,7 @@ impl Drop for RawPool<'_> {
             let allocated = page.blocks().saturating_sub(page.count_free());
             // SAFETY: `&mut self` means that no block borrows the pool, and that nobody allocates.
             // The tree is not asked for this page again.
-            let Some(memory) = (unsafe { page.free(&self.spec) }) else {
+            let Some(memory) = (unsafe { page.free_record(&self.spec) }) else {
                 continue;
             };
 

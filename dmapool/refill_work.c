@@ -31,8 +31,8 @@ struct refill_work *rust_dmapool_refill_work_new(void)
 }
 
 /*
- * The work may wait for memory, and so for a driver that waits for this pool. That
- * is no circle: what the driver frees fills the reserve without any work item.
+ * The work may wait for memory, and so for a driver that waits for this pool. This
+ * cannot deadlock: what the driver frees fills the reserve without any work item.
  *
  * The pool is the same each time.
  */

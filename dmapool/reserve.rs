@@ -61,7 +61,7 @@ fn words(count: usize, set: bool) -> Result<Pin<KBox<[Word]>>> {
 }
 
 /// Takes a bit of `words`, and returns its number.
-fn take_from(words: &[Word]) -> Option<usize> {
+fn take_bit(words: &[Word]) -> Option<usize> {
     let mut first = 0usize;
 
     for word in words {
@@ -126,7 +126,7 @@ impl Reserve {
         // took them had put here before. Pairs with the barrier in `put`.
         smp_mb(Full);
 
-        let number = take_from(&self.filled)?;
+        let number = take_bit(&self.filled)?;
         let block = self.slots.get(number).and_then(|slot| {
             // SAFETY: By the type invariants nobody else accesses the slot.
             unsafe { (*slot.get()).take() }
@@ -144,7 +144,7 @@ impl Reserve {
     /// The block must be of the pool that this belongs to. If it is kept, it must not be used after
     /// this.
     pub(crate) unsafe fn put(&self, block: &Allocated<'_>) -> bool {
-        let Some(number) = take_from(&self.empty) else {
+        let Some(number) = take_bit(&self.empty) else {
             return false;
         };
 

@@ -32,7 +32,8 @@ impl RawPool<'_> {
         }
 
         for page in self.all_pages().filter(|page| page.all_free()) {
-            let Some(memory) = page.unpopulate() else {
+            // SAFETY: There is no address map.
+            let Some(memory) = (unsafe { page.unpopulate() }) else {
                 // A search may have come by while this thread had taken some words, and have found
                 // no free block.
                 publish(page);
@@ -41,6 +42,7 @@ impl RawPool<'_> {
             let pages = self.pages_in(&memory);
 
             // CAST: It was a `u32` when the pages were counted.
+            // Relaxed: nothing is inferred from the count, see `add_page`.
             self.pages.fetch_sub(pages as u32, Relaxed);
             self.give_back(memory);
             freed = freed.wrapping_add(pages);

@@ -27,8 +27,8 @@ use kernel::prelude::*;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawBlock {
-    /// That of the block's [`TokenCount`].
-    number: u32,
+    /// What the block's [`TokenCount`] says.
+    count: u32,
     /// Which block of the pool, counted through all pages.
     block: u32,
 }
@@ -39,12 +39,12 @@ impl RawBlock {
         page.checked_mul(geometry.most_blocks())?.checked_add(index)
     }
 
-    pub(crate) fn new(number: u32, block: u32) -> Self {
-        Self { number, block }
+    pub(crate) fn new(count: u32, block: u32) -> Self {
+        Self { count, block }
     }
 
-    pub(crate) fn number(self) -> u32 {
-        self.number
+    pub(crate) fn count(self) -> u32 {
+        self.count
     }
 
     /// The page and the index of the block.
@@ -64,7 +64,7 @@ impl RawBlock {
     /// ```
     pub const fn into_bits(self) -> u64 {
         // CAST: Widening.
-        (self.number as u64) << u32::BITS | self.block as u64
+        (self.count as u64) << u32::BITS | self.block as u64
     }
 
     /// The reverse of [`RawBlock::into_bits`].
@@ -78,7 +78,7 @@ impl RawBlock {
     pub const fn from_bits(bits: u64) -> Self {
         // CAST: Each takes its half.
         Self {
-            number: (bits >> u32::BITS) as u32,
+            count: (bits >> u32::BITS) as u32,
             block: bits as u32,
         }
     }
@@ -93,20 +93,20 @@ impl RawPool<'_> {
     pub(crate) unsafe fn let_out(&self, block: &Allocated<'_>) -> Result<RawBlock> {
         let (page, index) = (block.page, block.place.index());
         let count = page.token_count(index, &self.spec).ok_or(EINVAL)?;
-        let number = RawBlock::block(self.geometry(), page.number(), index).ok_or(EOVERFLOW)?;
+        let block = RawBlock::block(self.geometry(), page.number(), index).ok_or(EOVERFLOW)?;
 
         // SAFETY: The caller owned the block, and does not use it any more.
-        Ok(RawBlock::new(unsafe { count.let_out() }, number))
+        Ok(RawBlock::new(unsafe { count.let_out() }, block))
     }
 
     /// The block that is out as `raw`, which is the caller's then. See [`crate::Pool::from_raw`].
     pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Allocated<'_>> {
-        let (number, index) = raw.page_and_index(self.geometry())?;
-        let page = self.tree.get(number)?;
+        let (page_number, index) = raw.page_and_index(self.geometry())?;
+        let page = self.tree.get(page_number)?;
 
         // INVARIANT: By the invariants of the count the block is allocated, and this thread's now.
         page.token_count(index, &self.spec)?
-            .take_back(raw.number())
+            .take_back(raw.count())
             .then(|| Allocated {
                 page,
                 place: self.geometry().place_of(index),

@@ -31,7 +31,7 @@ extern "C" fn rust_dmapool_may_grow() -> bool {
 }
 
 #[no_mangle]
-extern "C" fn rust_dmapool_may_report() -> bool {
+extern "C" fn rust_dmapool_report_ratelimit() -> bool {
     true
 }
 

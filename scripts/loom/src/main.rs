@@ -35,6 +35,8 @@ mod gfp;
 mod grow;
 #[path = "../../../dmapool/init.rs"]
 mod init;
+#[path = "../../../dmapool/init_block.rs"]
+mod init_block;
 #[path = "../../../dmapool/node.rs"]
 mod node;
 #[path = "../../../dmapool/options.rs"]
@@ -45,8 +47,6 @@ mod page;
 mod page_tree;
 #[path = "../../../dmapool/payload.rs"]
 mod payload;
-#[path = "../../../dmapool/poison.rs"]
-mod poison;
 #[path = "../../../dmapool/publish.rs"]
 mod publish;
 #[path = "../../../dmapool/raw_pool.rs"]

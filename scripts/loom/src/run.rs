@@ -168,7 +168,7 @@ pub(crate) struct Address {
 
 fn free_at(pool: Pool, address: Address) -> Result<(), BadFree> {
     // SAFETY: The models free no block that somebody owns.
-    unsafe { pool.raw.free(address.cpu, address.dma) }
+    unsafe { pool.raw.free_by_address(address.cpu, address.dma) }
 }
 
 // All of loom's threads are one of the system's, so they share this.
@@ -280,7 +280,7 @@ impl Model {
             raw_pool::pages_held();
             for cpu in 0..self.cpus() {
                 model::run_on(cpu);
-                pool.this_cpu().needs_own_page();
+                pool.this_cpu().claim_own_page();
             }
             model::run_on(0);
         };

@@ -69,7 +69,7 @@ impl RawPool<'_> {
         };
         let line = offset & !(LINE - 1);
 
-        if !context::may_report() {
+        if !context::report_ratelimit() {
             return;
         }
         dev_err!(
@@ -80,7 +80,7 @@ impl RawPool<'_> {
             first.as_ptr(),
             block.dma_address()
         );
-        // SAFETY: The block goes on for as long as that.
+        // SAFETY: `line` is below `size`, and the block has `size` bytes.
         unsafe { dump(first.add(line), size.wrapping_sub(line).min(MAX_SHOWN)) };
     }
 }
