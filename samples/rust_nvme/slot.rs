@@ -58,8 +58,8 @@ impl<T> Slot<T> {
 
     #[inline]
     fn claim_from(&self, state: u32) -> Option<Claim<'_, T>> {
-        // INVARIANT: Nobody else can have changed the state to `CLAIMED`. There is no claim, not even
-        // for a moment, if this thread has not: the drop of one frees the slot.
+        // INVARIANT: Nobody else can have changed the state to `CLAIMED`. There is no claim, not
+        // even for a moment, if this thread has not: the drop of one frees the slot.
         self.state
             .cmpxchg(state, CLAIMED, ordering::Acquire)
             .is_ok()
