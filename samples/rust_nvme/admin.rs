@@ -9,6 +9,7 @@ use crate::{
         Completion,
         NamespaceList,
         Status,
+        NAMESPACES,
         PAGE, //
     },
     queue::Queue,
@@ -34,6 +35,7 @@ use kernel::{
         CoherentView, //
     },
     io::{
+        io_read,
         poll::read_poll_timeout,
         Io, //
     },
@@ -159,7 +161,9 @@ impl<'bound> AdminQueue<'bound> {
         let list = self.identify::<NamespaceList>(admin::ACTIVE_NAMESPACES, 0)?;
         let mut namespaces = KVec::new();
 
-        for id in list.copy_read() {
+        // One by one: the list is as long as a page, which is a lot for a stack.
+        for index in 0..NAMESPACES {
+            let id = io_read!(list, [try: index]);
             if id == 0 {
                 break;
             }

@@ -174,4 +174,7 @@ pub(crate) struct IdentifyNamespace {
 static_assert!(size_of::<IdentifyNamespace>() == PAGE);
 
 /// The namespaces that there are, in ascending order up to a 0.
-pub(crate) type NamespaceList = [u32; PAGE / size_of::<u32>()];
+pub(crate) type NamespaceList = [u32; NAMESPACES];
+
+/// How many there are in a list, at most.
+pub(crate) const NAMESPACES: usize = PAGE / size_of::<u32>();
