@@ -25,6 +25,11 @@ pub(super) fn as_raw(dev: &Device<Bound>) -> *mut bindings::device {
     core::ptr::from_ref(dev).cast_mut().cast()
 }
 
+fn pci_as_raw(pdev: &pci::Device<Bound>) -> *mut bindings::pci_dev {
+    // `pci::Device` is a transparent wrapper.
+    core::ptr::from_ref(pdev).cast_mut().cast()
+}
+
 /// Has the bits of `mask` in the address of what is mapped be those of the memory itself, also if
 /// that is copied to a bounce buffer. [`max_mapping_size()`] depends on this.
 ///
@@ -53,12 +58,12 @@ pub(super) fn needs_unmap(dev: &Device<Bound>) -> bool {
 ///
 /// Process context.
 pub(crate) fn is_present(pdev: &pci::Device<Bound>) -> bool {
-    // SAFETY: The device is valid, and `pci::Device` is a transparent wrapper.
-    unsafe { bindings::pci_device_is_present(core::ptr::from_ref(pdev).cast_mut().cast()) }
+    // SAFETY: The device is valid.
+    unsafe { bindings::pci_device_is_present(pci_as_raw(pdev)) }
 }
 
 /// Takes the right to read and write memory from a device that does not listen any more.
 pub(crate) fn stop_dma(pdev: &pci::Device<Bound>) {
-    // SAFETY: The device is valid, and `pci::Device` is a transparent wrapper.
-    unsafe { bindings::pci_clear_master(core::ptr::from_ref(pdev).cast_mut().cast()) };
+    // SAFETY: The device is valid.
+    unsafe { bindings::pci_clear_master(pci_as_raw(pdev)) };
 }
