@@ -7,8 +7,8 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
-	test-mutations test-smp-debug test-smp-rt-debug test-rust-nvme-debug test-packages test-boot \
-	deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
+	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-rust-nvme-debug \
+	test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -57,7 +57,7 @@ test-rust-nvme-debug:
 	@scripts/setup smp-debug
 	@scripts/qemu/run ../slow/rust-nvme
 
-test-smp-debug test-smp-rt-debug: test-%:
+test-smp-debug test-smp-rt-debug test-smp-cfi: test-%:
 	@scripts/setup $*
 	@scripts/qemu/run ../slow/$*
 
@@ -85,13 +85,17 @@ deb:
 	@scripts/setup deb
 	@scripts/packages/build
 
+# One after the other: each takes the machine.
+test-machine:
+	@$(MAKE) test-packages
+	@$(MAKE) test-boot
+
 test-packages:
 	@scripts/setup machine
 	@scripts/packages/test
 
 test-boot:
 	@scripts/setup machine
-	@scripts/packages/build
 	@scripts/packages/boot
 
 setup:
@@ -122,12 +126,15 @@ help:
 	@echo "  make test FLAVOUR=rt  the scenarios on Debian's real-time kernel; or cloud"
 	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
 	@echo '  make test-smp-rt-debug  the same on a real-time kernel'
+	@echo '  make test-smp-cfi     the same on one with CFI and inlined helpers'
 	@echo '  make docs             all documentation as HTML'
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
 	@echo '  make deb              packages for Debian, which build the module by DKMS'
+	@echo '  make test-machine     the two that follow:'
 	@echo '  make test-packages    whether these install, build, say what is missing and go again'
-	@echo '  make test-boot        a Debian that boots from a disk whose driver was moved'
+	@echo '  make test-boot        a Debian that boots from a disk whose driver was moved, is'
+	@echo '                        upgraded, and gets rid of them'
 	@echo
 	@echo 'Set-up, which all of these do first by themselves:'
 	@echo '  make setup            fetch Debian packages and build kernels into'
