@@ -181,7 +181,8 @@ impl<'bound> NvmeData<'bound> {
     ) -> Result<KVec<Disk<Nvme<'bound>>>> {
         let tags = TagSet::new(queues, Queue::tags_of(depth).into(), 1);
         let mut tags = UniqueArc::pin_init(tags, GFP_KERNEL)?;
-        TIMEOUTS.install(&mut tags);
+        // SAFETY: Nobody else uses this table.
+        unsafe { TIMEOUTS.install(&mut tags) };
         let tags: Arc<TagSet<Nvme<'bound>>> = tags.into();
 
         let mut disks = KVec::new();

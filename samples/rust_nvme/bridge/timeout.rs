@@ -45,8 +45,13 @@ impl TimeoutTable {
         Self(SetOnce::new())
     }
 
-    /// Has a tag set use this table, which is for this type of operations only.
-    pub(crate) fn install<T: Timeout>(&'static self, tags: &mut Pin<UniqueArc<TagSet<T>>>) {
+    /// Has a tag set use this table.
+    ///
+    /// # Safety
+    ///
+    /// The table is used for this type of operations only, whatever its lifetimes are: the
+    /// callback of the first tag set is that of all.
+    pub(crate) unsafe fn install<T: Timeout>(&'static self, tags: &mut Pin<UniqueArc<TagSet<T>>>) {
         let set: *const TagSet<T> = &**tags;
         let set = set.cast_mut().cast::<bindings::blk_mq_tag_set>();
 
