@@ -7,7 +7,7 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
 .PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
-	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-rust-nvme-debug \
+	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-many-cpus test-rust-nvme-debug \
 	test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-kdir
@@ -60,6 +60,12 @@ test-rust-nvme-debug:
 test-smp-debug test-smp-rt-debug test-smp-cfi: test-%:
 	@scripts/setup $*
 	@scripts/qemu/run ../slow/$*
+
+# 16 CPUs, and as many as the kernel can have.
+test-many-cpus:
+	@scripts/setup smp-cfi
+	@scripts/qemu/run ../slow/many-cpus nr_cpus=16
+	@scripts/qemu/run ../slow/many-cpus
 
 docs:
 	@scripts/setup docs
@@ -127,6 +133,7 @@ help:
 	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
 	@echo '  make test-smp-rt-debug  the same on a real-time kernel'
 	@echo '  make test-smp-cfi     the same on one with CFI and inlined helpers'
+	@echo '  make test-many-cpus   threads on 16 and on 64 CPUs; takes long'
 	@echo '  make docs             all documentation as HTML'
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'

@@ -52,8 +52,9 @@ pub(crate) struct CpuPages {
 const MAX_STOLEN: u32 = 64;
 
 /// [`Page::nothing`] for each CPU. Process context; may sleep.
-pub(crate) fn new_cpu_pages() -> Result<Pin<KBox<[CpuPages]>>> {
-    KBox::pin_slice(
+pub(crate) fn new_cpu_pages() -> Result<Pin<KVBox<[CpuPages]>>> {
+    // Where there may be a thousand CPUs, this is more than the slab allocator has at once.
+    KVBox::pin_slice(
         |_| {
             // INVARIANT: No page of any pool yet.
             Ok::<_, Error>(CpuPages {

@@ -59,7 +59,7 @@ pub(crate) struct RawPool<'bound> {
     /// Where page records are allocated.
     pub(crate) node: NumaNode,
     pub(crate) tree: PageTree,
-    pub(crate) cpus: Pin<KBox<[CpuPages]>>,
+    pub(crate) cpus: Pin<KVBox<[CpuPages]>>,
     pub(crate) reserve: Reserve,
     /// Only if frees are checked. Then no page loses its memory before the pool is destroyed.
     pub(crate) addresses: Option<AddressMap>,

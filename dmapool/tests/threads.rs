@@ -32,8 +32,15 @@ use kernel::{
     }, //
 };
 
-const THREADS: u32 = 4;
-const ROUNDS: usize = 20_000;
+/// As many as there are CPUs, and some at least.
+fn threads() -> u32 {
+    nr_cpu_ids().max(4)
+}
+
+/// What each thread does: together about the same, however many there are.
+fn rounds() -> usize {
+    80_000 / threads() as usize
+}
 
 /// Blocks that a thread holds at most.
 const MOST: usize = 200;
@@ -42,18 +49,18 @@ fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pool<'_>> {
     Pool::new(device.bound(), c"threads", geometry)
 }
 
-/// Runs `f` in threads number 0 to [`THREADS`] at once.
+/// Runs `f` in threads number 0 to [`threads()`] at once.
 pub(super) fn in_threads<F: Fn(u32) -> Result + Sync>(f: F) -> Result {
     let f = &f;
-    let mut threads = KVec::new();
+    let mut spawned = KVec::new();
 
-    for number in 0..THREADS {
-        threads.push(
+    for number in 0..threads() {
+        spawned.push(
             Thread::spawn(number % nr_cpu_ids(), move || f(number))?,
             GFP_KERNEL,
         )?;
     }
-    threads.into_iter().try_for_each(Thread::join)
+    spawned.into_iter().try_for_each(Thread::join)
 }
 
 /// Allocates and frees at random, every block by the one who has allocated it.
@@ -104,7 +111,7 @@ impl<'pool> Churn<'pool> {
 fn churn(pool: &Pool<'_>, thread: u32) -> Result {
     let mut churn = Churn::new(pool, thread)?;
 
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         churn.step(&[GFP_KERNEL, GFP_ATOMIC])?;
     }
     ensure!(churn.is_intact());
@@ -116,16 +123,16 @@ fn churn_interrupted(pool: &Pool<'_>, thread: u32) -> Result {
     const INTERRUPTS: u32 = 40;
     let context = [Context::Hard, Context::Soft][thread as usize / 2 % 2];
     let mut here = Churn::new(pool, thread)?;
-    let mut there = Churn::new(pool, thread + THREADS)?;
+    let mut there = Churn::new(pool, thread + threads())?;
 
     let interrupts = Interrupts::start(context, || {
-        for _ in 0..ROUNDS / 100 {
+        for _ in 0..rounds() / 100 {
             there.step(&[GFP_ATOMIC])?;
         }
         Ok(())
     })?;
     while interrupts.runs()? < INTERRUPTS {
-        for _ in 0..ROUNDS / 10 {
+        for _ in 0..rounds() / 10 {
             here.step(&[GFP_KERNEL, GFP_ATOMIC])?;
         }
         // SAFETY: Nothing is held.
@@ -143,9 +150,9 @@ fn hand_over<'pool>(
     mailbox: &Mutex<KVec<Stamped<'pool>>>,
     produced: &Atomic<u32>,
 ) -> Result {
-    let all = THREADS / 2 * ROUNDS as u32;
+    let all = threads() / 2 * rounds() as u32;
 
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         if thread % 2 == 0 {
             let stamp = u64::from(thread) << 32 | round as u64;
             let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp);
@@ -190,10 +197,40 @@ mod suite {
             assert!(holds(&pool, 0));
             // Free blocks are found again: no more pages than all threads together could fill, but
             // for one that each CPU works on, and one that each thread may have added in a race.
-            let most = (THREADS as usize * MOST).div_ceil(geometry.blocks_per_page() as usize);
-            let slack = (nr_cpu_ids() + THREADS) as usize;
+            let most = (threads() as usize * MOST).div_ceil(geometry.blocks_per_page() as usize);
+            let slack = (nr_cpu_ids() + threads()) as usize;
             assert!(pool.statistics().pages as usize <= (most + slack) * 3 / 2);
         }
+        Ok(())
+    }
+
+    /// A CPU that has few blocks at a time makes do with one page, and what lies free in those of
+    /// all CPUs, one of them can have.
+    #[test]
+    fn none_hoards() -> Result {
+        let device = TestDevice::new(c"dmapool-none-hoards")?;
+        let pool = new_pool(&device, Geometry::new::<64, 64, 0>())?;
+
+        in_threads(|_| {
+            for _ in 0..rounds() {
+                pool.alloc(GFP_KERNEL)?;
+            }
+            Ok(())
+        })?;
+        // All threads can have seen at once that there is no page yet.
+        let pages = pool.statistics().pages;
+        assert!(pages <= nr_cpu_ids() + threads());
+
+        in_threads(|thread| churn(&pool, thread))?;
+        let capacity = pool.statistics().capacity as usize;
+        let mut held = KVec::with_capacity(capacity, GFP_KERNEL)?;
+        device.starved(|| -> Result {
+            for _ in 0..capacity {
+                held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;
+            }
+            Ok(())
+        })?;
+        assert!(holds(&pool, capacity));
         Ok(())
     }
 
@@ -245,7 +282,7 @@ mod suite {
                 if thread > 1 {
                     return churn(&pool, thread);
                 }
-                for _ in 0..ROUNDS / 10 {
+                for _ in 0..rounds() / 10 {
                     pool.shrink();
                 }
                 Ok(())

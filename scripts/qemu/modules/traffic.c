@@ -16,7 +16,10 @@
 
 #define NAME "rust_dmapool_traffic"
 #define SIZE 512
-#define THREADS 4
+
+static unsigned int threads = 4;
+module_param(threads, uint, 0444);
+
 /* Blocks that a thread holds at most. */
 #define MOST 64
 
@@ -35,8 +38,8 @@ struct worker {
 struct traffic {
 	struct dma_pool *pool;
 	atomic64_t operations, errors;
-	/* The last one has no thread: the driver's own blocks. */
-	struct worker workers[THREADS + 1];
+	/* One more than there are threads: the driver's own blocks. */
+	struct worker workers[];
 };
 
 /* Allocates a block where there is none, and frees it where there is one. */
@@ -77,7 +80,7 @@ static int work(void *data)
 
 static void finish(struct traffic *traffic)
 {
-	for (int t = 0; t <= THREADS; t++) {
+	for (int t = 0; t <= threads; t++) {
 		struct worker *worker = &traffic->workers[t];
 
 		if (worker->task)
@@ -92,9 +95,11 @@ static void finish(struct traffic *traffic)
 static int traffic_probe(struct platform_device *pdev)
 {
 	struct device *dev = &pdev->dev;
-	struct traffic *traffic = devm_kzalloc(dev, sizeof(*traffic), GFP_KERNEL);
+	struct traffic *traffic;
+	size_t size = struct_size(traffic, workers, size_add(threads, 1));
 	int ret;
 
+	traffic = devm_kzalloc(dev, size, GFP_KERNEL);
 	if (!traffic)
 		return -ENOMEM;
 	ret = dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64));
@@ -105,11 +110,11 @@ static int traffic_probe(struct platform_device *pdev)
 		return -ENOMEM;
 	platform_set_drvdata(pdev, traffic);
 
-	for (int t = 0; t <= THREADS; t++) {
+	for (int t = 0; t <= threads; t++) {
 		struct worker *worker = &traffic->workers[t];
 
 		worker->traffic = traffic;
-		if (t < THREADS) {
+		if (t < threads) {
 			struct task_struct *task = kthread_run(work, worker, "traffic/%d", t);
 
 			if (IS_ERR(task)) {
@@ -120,7 +125,7 @@ static int traffic_probe(struct platform_device *pdev)
 		}
 	}
 	for (int i = 0; i < MOST; i++)
-		turn(&traffic->workers[THREADS], i, GFP_KERNEL);
+		turn(&traffic->workers[threads], i, GFP_KERNEL);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
 pub use crate::{
     alloc::{
         flags::*,
-        KBox, //
+        KBox,
+        KVBox, //
     },
     dev_err,
     fmt,

@@ -23,6 +23,9 @@ use core::{
 
 pub struct KBox<T: ?Sized>(NonNull<T>);
 
+/// Memory is memory here.
+pub type KVBox<T> = KBox<T>;
+
 // SAFETY: It owns a `T`.
 unsafe impl<T: Send + ?Sized> Send for KBox<T> {}
 // SAFETY: As above.

@@ -4,7 +4,10 @@ pub mod allocator;
 mod kbox;
 
 pub use allocator::Allocator;
-pub use kbox::KBox;
+pub use kbox::{
+    KBox,
+    KVBox, //
+};
 
 use crate::prelude::*;
 use core::ops::BitOr;
