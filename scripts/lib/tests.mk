@@ -9,15 +9,17 @@ run := @setpriv --pdeathsig KILL -- $(scripts)/lib/run-test
 kunit := kunit-uml-debug kunit-uml
 guests := $(notdir $(shell grep -l '^\# kernel: uml-debug' $(scripts)/kunit/guest/*))
 guests := $(guests:%=%-uml-debug)
-scenarios := $(notdir $(wildcard $(scripts)/qemu/scenarios/*))
 checks := $(notdir $(wildcard $(scripts)/check/*))
 
 # FLAVOUR has the scenarios run on another kernel of Debian's, and nothing else. Some run
 # on these kernels in any case.
-stock := stock$(if $(FLAVOUR),-$(FLAVOUR)-amd64)
-flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface cloud-misuse
+stock := $(shell bash -c '. $(scripts)/lib/paths && echo $$stock')
+architecture := $(shell bash -c '. $(scripts)/lib/paths && echo $$architecture')
+scenarios := $(notdir $(shell grep -L '^\# not on: $(architecture)' $(scripts)/qemu/scenarios/*))
+flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface cloud-misuse \
+	$(addprefix arm64-,demo c-interface misuse rebind-busy nvme rust-nvme)
 
-builds := $(addprefix build-,$(sort $(stock) stock-rt-amd64 stock-cloud-amd64)) \
+builds := $(addprefix build-,$(sort $(stock) stock-rt-amd64 stock-cloud-amd64 stock-arm64)) \
 	build-uml build-uml-debug
 
 .PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
@@ -63,6 +65,7 @@ $(scenarios:%=build-for-%): build-for-%: build-$(stock)
 $(flavoured): export FLAVOUR = $(firstword $(subst -, ,$@))
 $(filter rt-%,$(flavoured)): build-stock-rt-amd64
 $(filter cloud-%,$(flavoured)): build-stock-cloud-amd64
+$(filter arm64-%,$(flavoured)): build-stock-arm64
 $(flavoured):
 	$(run) $@ $(scripts)/qemu/run $(patsubst $(FLAVOUR)-%,%,$@)
 
@@ -72,8 +75,9 @@ $(guests): %-uml-debug: build-for-%-uml-debug
 $(guests:%=build-for-%): build-for-%-uml-debug: build-uml-debug
 	$(run) --build $@ $(scripts)/lib/modules-for uml-debug $(scripts)/kunit/guest/$*
 
-# The rest looks at the source, or at the objects of the stock build.
-docs rustdoc doctests exports no-panic: build-stock
+# The rest looks at the source, or at the objects of these builds.
+docs rustdoc doctests exports no-panic stack: build-stock
+exports no-panic stack: build-stock-arm64
 loom: build-loom
 rust-analyzer: build-consumer
 $(checks):

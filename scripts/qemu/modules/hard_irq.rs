@@ -92,7 +92,7 @@ struct HardIrqData;
 impl HardIrqData {
     fn new(pdev: &pci::Device<Core<'_>>) -> Result<Self> {
         // SAFETY: Nobody allocates DMA memory for this device yet.
-        unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<28>())? };
+        unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<32>())? };
 
         let options = Options::new().min_nr(RESERVED);
         let geometry = Geometry::new::<32, 32, 0>();

@@ -30,7 +30,7 @@ static int use(struct device *dev)
 	dma_addr_t dma;
 	void *v;
 
-	if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(28)))
+	if (dma_set_mask_and_coherent(dev, DMA_BIT_MASK(32)))
 		return -EIO;
 	pool = create(dev);
 	v = pool ? rust_dma_pool_alloc(pool, GFP_KERNEL, &dma) : NULL;
