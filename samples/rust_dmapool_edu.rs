@@ -354,6 +354,8 @@ impl<'bound> EduDriverData<'bound> {
         Ok(())
     }
 
+    // By itself, so that it does not add to the stack of what is done once.
+    #[inline(never)]
     fn run_batch(
         engine: &Engine<'_, 'bound>,
         pools: Pools<'bound>,
