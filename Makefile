@@ -129,7 +129,7 @@ help:
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'
 	@echo '  scripts/test --list   the names'
 	@echo '  make test-mutations   whether the tests catch mistakes; takes long'
-	@echo "  make test FLAVOUR=rt  the scenarios on Debian's real-time kernel; or cloud"
+	@echo "  make test FLAVOUR=rt  the scenarios on Debian's real-time kernel; or cloud, arm64"
 	@echo '  make test-smp-debug   KUnit on four CPUs with KASAN and lockdep; takes long'
 	@echo '  make test-smp-rt-debug  the same on a real-time kernel'
 	@echo '  make test-smp-cfi     the same on one with CFI and inlined helpers'
