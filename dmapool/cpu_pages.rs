@@ -23,6 +23,7 @@ use kernel::{
     },
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
         Full,
         Relaxed, //
@@ -93,6 +94,17 @@ impl CpuPages {
     pub(crate) fn alloc_from(&self) -> Page<'_> {
         // SAFETY: This is one of the two.
         unsafe { self.load(&self.alloc_from) }
+    }
+
+    /// The page to allocate from, as one from which a search goes on to nodes.
+    ///
+    /// Acquire: pairs with [`CpuPages::exchange`]. A search comes to the nodes by way of the
+    /// record, which it reads plainly, and for the kernel's memory model a dependency does not
+    /// reach through a plain read.
+    pub(crate) fn search_from(&self) -> Page<'_> {
+        // SAFETY: By the type invariants this is a static, or a page of the pool, which outlives
+        // `self`.
+        unsafe { Page::from_raw(NonNull::new_unchecked(self.alloc_from.load(Acquire))) }
     }
 
     /// The page that had no free block until this CPU freed one, most recently.

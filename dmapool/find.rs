@@ -56,7 +56,7 @@ impl RawPool<'_> {
 
     /// Takes a block of an announced page, from which this CPU allocates from now on.
     fn search<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
-        let found = || self.tree.find(Kind::Partial, cpu.alloc_from());
+        let found = || self.tree.find(Kind::Partial, cpu.search_from());
 
         // A page that was announced can have no free block by now.
         iter::from_fn(found).find_map(|page| {
