@@ -23,7 +23,7 @@ builds := $(addprefix build-,$(sort $(stock) stock-rt-amd64 stock-cloud-amd64 st
 	build-uml build-uml-debug
 
 .PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
-	soak $(scenarios) $(flavoured) $(checks) $(guests:%=build-for-%) \
+	soak $(scenarios) $(flavoured) litmus $(checks) $(guests:%=build-for-%) \
 	$(scenarios:%=build-for-%)
 
 # Longest first: two run at a time.
@@ -32,7 +32,7 @@ ifdef FLAVOUR
 	@printf '%s\n' $(scenarios)
 else
 	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison soak $(scenarios) $(flavoured) \
-		$(checks)
+		litmus $(checks)
 endif
 
 $(builds): build-%:
@@ -74,6 +74,10 @@ $(guests): %-uml-debug: build-for-%-uml-debug
 
 $(guests:%=build-for-%): build-for-%-uml-debug: build-uml-debug
 	$(run) --build $@ $(scripts)/lib/modules-for uml-debug $(scripts)/kunit/guest/$*
+
+# herd7 is not in the root file system, but where the host has it.
+litmus:
+	$(run) $@ $(scripts)/litmus/run
 
 # The rest looks at the source, or at the objects of these builds.
 docs rustdoc doctests exports no-panic stack: build-stock
