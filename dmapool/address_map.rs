@@ -152,16 +152,14 @@ impl AddressMap {
             .get(dma.wrapping_shr(self.shift) as usize % RECENT)
     }
 
-    /// The page in whose memory `dma` lies, if that was found recently, and how far into the memory
-    /// it lies, in bytes. Any context.
+    /// The page in whose memory `dma` lies, if that was found recently. Whether it does lie there
+    /// is not looked at. Any context.
     #[inline(always)]
-    pub(crate) fn find_recent(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+    pub(crate) fn find_recent(&self, dma: DmaAddress) -> Option<Page<'_>> {
         let record = NonNull::new(read_once(self.recent(dma)?))?;
-        // SAFETY: By the type invariants this is a record, which lives as long as the pool.
-        let page = unsafe { Page::from_raw(record) };
 
-        // SAFETY: By the type invariants the page keeps its memory.
-        Some((page, unsafe { page.offset_of(dma) }?))
+        // SAFETY: By the type invariants this is a record, which lives as long as the pool.
+        Some(unsafe { Page::from_raw(record) })
     }
 
     /// The page in whose memory `dma` lies, and how far into the memory it lies, in bytes. Any
@@ -170,7 +168,15 @@ impl AddressMap {
     /// The record is seen as it was when it was entered: `xa_load()` reads like
     /// `rcu_dereference()`.
     pub(crate) fn find(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
-        self.find_recent(dma).or_else(|| self.find_in_all(dma))
+        self.find_recent(dma)
+            .and_then(|page| Self::offset_in(page, dma))
+            .or_else(|| self.find_in_all(dma))
+    }
+
+    /// `page`, which this map has, and how far into its memory `dma` lies, if it does.
+    fn offset_in(page: Page<'_>, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+        // SAFETY: By the type invariants the page keeps its memory.
+        Some((page, unsafe { page.offset_of(dma) }?))
     }
 
     fn find_in_all(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
@@ -183,9 +189,7 @@ impl AddressMap {
         // INVARIANT: It is an entry of `all`.
         // Release: what this thread has seen of the record is seen through the entry as well.
         self.recent(dma)?.store(record.as_ptr(), Release);
-        // SAFETY: By the type invariants the page keeps its memory.
-        let offset = unsafe { page.offset_of(dma) }?;
-        Some((page, offset))
+        Self::offset_in(page, dma)
     }
 }
 

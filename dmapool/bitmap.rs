@@ -9,6 +9,7 @@
 //! This file knows nothing of pages or DMA, and never loops over more than one word.
 
 use kernel::{
+    bindings,
     prelude::*,
     sync::atomic::{
         Acquire,
@@ -174,34 +175,15 @@ impl Word {
     /// Gives back `bit`, if it is clear. Returns whether no bit was set before, or `None` if it
     /// was set.
     ///
-    /// For callers who may be wrong about having taken it.
-    ///
-    /// Release: as [`Word::give`].
-    pub(crate) fn try_give(&self, bit: u32) -> Option<bool> {
-        let mask = 1u64.wrapping_shl(bit);
-        let mut bits = read_once(&self.0);
-
-        while bits & mask == 0 {
-            match self.0.cmpxchg(bits, bits | mask, Release) {
-                Ok(_) => return Some(bits == 0),
-                Err(now) => bits = now,
-            }
-        }
-        None
-    }
-
-    /// Gives back `bit`, if it is clear, others are set, and nobody else changes the word just now.
-    /// Returns whether it did.
-    ///
-    /// For callers who may be wrong about having taken it.
+    /// For callers who may be wrong about having taken it. If they are, the word stays as it is.
     ///
     /// Release: as [`Word::give`].
     #[inline(always)]
-    pub(crate) fn try_give_more(&self, bit: u32) -> bool {
+    pub(crate) fn try_give(&self, bit: u32) -> Option<bool> {
         let mask = 1u64.wrapping_shl(bit);
-        let bits = read_once(&self.0);
+        let before = self.fetch_or_release(mask);
 
-        bits != 0 && bits & mask == 0 && self.0.cmpxchg(bits, bits | mask, Release).is_ok()
+        (before & mask == 0).then_some(before == 0)
     }
 
     /// Sets `bit`, whether it is set or not. Returns whether no bit was set before.
@@ -211,12 +193,19 @@ impl Word {
     /// from this very operation or from one that follows it in the word's modification order.
     pub(crate) fn set(&self, bit: u32) -> bool {
         let mask = 1u64.wrapping_shl(bit);
-        let mut bits = read_once(&self.0);
 
-        while let Err(now) = self.0.cmpxchg(bits, bits | mask, Release) {
-            bits = now;
-        }
-        bits == 0
+        self.fetch_or_release(mask) == 0
+    }
+
+    /// Sets the bits of `mask`, by a read-modify-write in any case, and returns what was there.
+    /// [`Atomic`] has no such operation.
+    #[inline(always)]
+    fn fetch_or_release(&self, mask: u64) -> u64 {
+        let word = self.0.as_ptr().cast();
+
+        // SAFETY: The pointer is valid and aligned, and an `atomic64_t` is 64 bits and no more.
+        // CAST: All bits stay what they are, there and back.
+        unsafe { bindings::atomic64_fetch_or_release(mask as i64, word) as u64 }
     }
 
     /// Clears `bit`, whether it is set or not.

@@ -7,8 +7,6 @@
 
 use crate::{
     c_string,
-    checked_free::BadFree,
-    context,
     geometry::Geometry,
     gfp,
     instance::Instance,
@@ -164,26 +162,8 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_free(
     address: *mut c_void,
     dma: DmaAddress,
 ) {
-    // SAFETY: The pool is not destroyed.
-    let pool = unsafe { behind(pool) };
-
-    // SAFETY: The caller gives up the block, if there is one.
-    if let Err(reason) = unsafe { pool.free_by_address(address.cast(), dma) } {
-        report(pool, address, dma, reason);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn report(pool: &RawPool<'_>, address: *mut c_void, dma: DmaAddress, reason: BadFree) {
-    if !context::report_ratelimit() {
-        return;
-    }
-    dev_err!(
-        pool.dev,
-        "rust_dmapool: pool {}: cannot free {address:p}/{dma:#x}: {reason}\n",
-        *pool.name
-    );
+    // SAFETY: The pool is not destroyed, and the caller gives up the block, if there is one.
+    let _ = unsafe { behind(pool).free_by_address(address.cast(), dma) };
 }
 
 /// The devres action of a managed pool.

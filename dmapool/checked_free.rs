@@ -4,12 +4,16 @@
 
 use crate::{
     allocated::Allocated,
+    context,
     page::Page,
     publish::publish_first_free,
     raw_pool::RawPool, //
 };
 use kernel::{
-    dma::DmaAddress,
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
     fmt,
     prelude::*, //
 };
@@ -38,18 +42,14 @@ impl fmt::Display for BadFree {
     }
 }
 
-/// The address for the CPU of the byte at `offset` in the memory of `page`.
-///
-/// # Safety
-///
-/// The page must be in the address map of its pool.
+/// The address for the CPU of the byte at `offset` in `memory`.
 #[inline(always)]
-unsafe fn address_at(page: Page<'_>, offset: u32) -> *mut u8 {
-    // SAFETY: The page is in the address map.
-    let first = unsafe { page.memory() }.as_mut_ptr().cast::<u8>();
-
-    // CAST: Widening.
-    first.wrapping_add(offset as usize)
+fn address_at(memory: &Coherent<[u8]>, offset: u64) -> *mut u8 {
+    // CAST: Both have 64 bits.
+    memory
+        .as_mut_ptr()
+        .cast::<u8>()
+        .wrapping_add(offset as usize)
 }
 
 impl RawPool<'_> {
@@ -59,7 +59,8 @@ impl RawPool<'_> {
     ///
     /// # Errors
     ///
-    /// If there is no such block or it is free, [`BadFree`] says why, and nothing has changed.
+    /// If there is no such block or it is free, [`BadFree`] says why, and so does the log. Nothing
+    /// has changed then.
     ///
     /// # Safety
     ///
@@ -71,40 +72,36 @@ impl RawPool<'_> {
         address: *mut u8,
         dma: DmaAddress,
     ) -> Result<(), BadFree> {
-        // SAFETY: The caller vouches for the same.
-        unsafe {
-            if self.try_free(address, dma) {
+        let Some((page, index)) = self.find_plain(address, dma) else {
+            // SAFETY: The caller vouches for the same.
+            return unsafe { self.find_and_free(address, dma) };
+        };
+
+        // SAFETY: The page has such a block, and the caller does not use it after this.
+        match unsafe { page.try_give(index) } {
+            Some(false) => Ok(()),
+            Some(true) => {
+                publish_first_free(page);
                 Ok(())
-            } else {
-                self.find_and_free(address, dma)
             }
+            None => Err(already_free(page, index)),
         }
     }
 
-    /// Frees the block if nothing is to be done but to give its bit back. Returns whether it did.
-    ///
-    /// # Safety
-    ///
-    /// As [`RawPool::free_by_address`].
+    /// The page and the index of the block at these addresses, if that is easy to find, and there
+    /// is nothing more to do when it is freed than to give its bit back.
     #[inline(always)]
-    unsafe fn try_free(&self, address: *mut u8, dma: DmaAddress) -> bool {
-        let Some((page, offset)) = self
-            .addresses
-            .as_ref()
-            .and_then(|addresses| addresses.find_recent(dma))
-        else {
-            return false;
-        };
-        let Some(index) = self.spec.geometry.index_without_gaps(offset) else {
-            return false;
-        };
-
+    fn find_plain(&self, address: *mut u8, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+        let page = self.addresses.as_ref()?.find_recent(dma)?;
         // SAFETY: The page is in the address map.
-        if page.has_slow_free() || unsafe { address_at(page, offset) } != address {
-            return false;
-        }
-        // SAFETY: Frees are checked, and the caller does not use the block after this.
-        unsafe { page.try_give_more(index) }
+        let memory = unsafe { page.memory() };
+        // An address below the page wraps to a distance at which no block begins.
+        let offset = dma.wrapping_sub(memory.dma_address());
+        let index = self.spec.geometry.index_in_dense(offset);
+
+        // CAST: Below the number of blocks, which fits a `u32`.
+        (self.plain_free && page.has_block(index) && address_at(memory, offset) == address)
+            .then_some((page, index as u32))
     }
 
     /// Frees the block, or finds out why it cannot be freed.
@@ -115,28 +112,71 @@ impl RawPool<'_> {
     #[cold]
     #[inline(never)]
     unsafe fn find_and_free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.try_find_and_free(address, dma) }
+            .inspect_err(|&reason| self.report(address, dma, reason))
+    }
+
+    /// # Safety
+    ///
+    /// As [`RawPool::free_by_address`].
+    unsafe fn try_find_and_free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
         let (page, offset) = self
             .addresses
             .as_ref()
             .and_then(|addresses| addresses.find(dma))
             .ok_or(BadFree::Foreign)?;
         // SAFETY: The page is in the address map.
-        if unsafe { address_at(page, offset) } != address {
+        if address_at(unsafe { page.memory() }, offset.into()) != address {
             return Err(BadFree::Mismatch);
         }
         let place = self.spec.geometry.block_at(offset).ok_or(BadFree::Inside)?;
+        if !page.has_block(place.index().into()) {
+            return Err(BadFree::Inside);
+        }
 
         if page.has_slow_free() && page.is_allocated_now(place.index()) {
             // INVARIANT: The block is allocated, and by the requirements it is the caller's.
             self.fill_freed(&Allocated { page, place });
         }
-        // SAFETY: Frees are checked, and the caller does not use the block after this.
+        // SAFETY: The page has such a block, and the caller does not use it after this.
         match unsafe { page.try_give(place.index()) } {
             Some(true) => publish_first_free(page),
             Some(false) => {}
-            None if place.index() < page.blocks() => return Err(BadFree::AlreadyFree),
-            None => return Err(BadFree::Inside),
+            None => return Err(BadFree::AlreadyFree),
         }
         Ok(())
     }
+
+    fn report(&self, address: *mut u8, dma: DmaAddress, reason: BadFree) {
+        if !context::report_ratelimit() {
+            return;
+        }
+        dev_err!(
+            self.dev,
+            "rust_dmapool: pool {}: cannot free {address:p}/{dma:#x}: {reason}\n",
+            *self.name
+        );
+    }
+}
+
+/// Reports that the block `index` of `page` was freed while it was free. What a caller would have
+/// to keep for that, the page knows.
+#[cold]
+#[inline(never)]
+fn already_free(page: Page<'_>, index: u32) -> BadFree {
+    let reason = BadFree::AlreadyFree;
+
+    if let Some(pool) = RawPool::of(page) {
+        let offset = pool.geometry().place_of(index).offset().into();
+        // SAFETY: The page is in the address map.
+        let memory = unsafe { page.memory() };
+
+        pool.report(
+            address_at(memory, offset),
+            memory.dma_address().wrapping_add(offset),
+            reason,
+        );
+    }
+    reason
 }

@@ -29,6 +29,8 @@ use kernel::{
 ///   crosses one.
 /// - `blocks` is the number of blocks in a page, at most `i16::MAX`, and the last of them ends
 ///   within `page_size`.
+/// - `size` is an odd number times 2 to the power of `twos`; `inverse` times that odd number is 1,
+///   modulo 2^64.
 /// - Up to `1 << max_order` pages can lie end to end without a block that crosses the boundary;
 ///   together they have at most 64 blocks if there is more than one.
 ///
@@ -56,6 +58,10 @@ pub struct Geometry {
     gap: u32,
     blocks: u32,
     max_order: u32,
+    /// How often 2 is a factor of the size.
+    twos: u32,
+    /// Times the rest of the size, this is 1, modulo 2^64.
+    inverse: u64,
 }
 
 /// The most bytes that a pool gets from the system at once, if a block is not larger.
@@ -115,6 +121,21 @@ impl From<InvalidGeometry> for Error {
     fn from(_: InvalidGeometry) -> Error {
         EINVAL
     }
+}
+
+/// What times `odd` is 1, modulo 2^64.
+const fn inverse_of(odd: u32) -> u64 {
+    let odd = odd as u64;
+    // An odd number is its own inverse modulo 8. Each step of Newton's doubles the bits that are
+    // right: 3, 6, 12, 24, 48, 96.
+    let mut inverse = odd;
+    let mut bits = 3;
+
+    while bits < u64::BITS {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        bits *= 2;
+    }
+    inverse
 }
 
 impl Geometry {
@@ -295,6 +316,8 @@ impl Geometry {
             gap: if segments == 1 { 0 } else { gap as u32 },
             blocks,
             max_order,
+            twos: size.trailing_zeros(),
+            inverse: inverse_of(size.get() >> size.trailing_zeros()),
         })
     }
 
@@ -400,14 +423,23 @@ impl Geometry {
         Place(place.wrapping_add(gaps.wrapping_mul(self.gap).into()))
     }
 
-    /// The index of the block that begins at `offset`, in bytes, if one would begin there; for
-    /// geometries that leave nothing over before a boundary. Whether the page has as many blocks is
-    /// not looked at.
-    #[inline(always)]
-    pub(crate) fn index_without_gaps(&self, offset: u32) -> Option<u32> {
-        let index = offset / self.size;
+    /// Whether blocks follow each other without anything left over before a boundary.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.gap == 0
+    }
 
-        (self.gap == 0 && offset % self.size == 0).then_some(index)
+    /// The index of the block that begins at `offset`, in bytes, in a dense geometry; if none does,
+    /// a number above the index of any block.
+    ///
+    /// This is an exact division: `offset` is `size` times what is returned, modulo 2^64. If that
+    /// is below 2^32 then there is no modulo about it, because the product fits.
+    #[inline(always)]
+    pub(crate) fn index_in_dense(&self, offset: u64) -> u64 {
+        // What the size has in factors of 2 is at the lower end of `multiple`, where it is zero if
+        // they divide `offset`, and otherwise becomes the upper end.
+        let multiple = offset.wrapping_mul(self.inverse);
+
+        multiple.rotate_right(self.twos)
     }
 
     /// The place of the block that begins at `offset`, in bytes, if one would begin there. Whether

@@ -429,42 +429,30 @@ impl<'pool> Page<'pool> {
         unsafe { self.word(index / WORD_BITS) }.give(index % WORD_BITS)
     }
 
-    /// Gives back the block `index`, if there is such a block and it is allocated. Returns as
-    /// [`Page::give`], or `None` if there is nothing to give back.
+    /// Whether the page has a block `index`, for a thread that frees it and may be wrong.
     ///
-    /// # Safety
-    ///
-    /// - Frees of the pool must be checked.
-    /// - If the block is allocated, it must be the caller's, and not be used after this.
-    #[inline]
-    pub(crate) unsafe fn try_give(self, index: u32) -> Option<bool> {
-        // Relaxed: whether there is an exchange depends on this, so it comes after, as with C's
-        // `READ_ONCE()`. By the release in `add_checked_blocks` it then exchanges a word in which a
-        // clear bit is that of an allocated block. The block's owner finds it here: they saw the
-        // number when they took the block, or found the page with a CPU, whose page it became
-        // later.
-        if index >= self.blocks() {
-            return None;
-        }
-        // SAFETY: There is such a block, so there is its word.
-        unsafe { self.word(index / WORD_BITS) }.try_give(index % WORD_BITS)
+    /// Relaxed: whether [`Page::try_give`] changes a word depends on this, so it comes after, as
+    /// with C's `READ_ONCE()`. By the release in `add_checked_blocks` it then changes a word in
+    /// which a clear bit is that of an allocated block. The block's owner finds it here: they saw
+    /// the number when they took the block, or found the page with a CPU, whose page it became
+    /// later.
+    #[inline(always)]
+    pub(crate) fn has_block(self, index: u64) -> bool {
+        index < self.blocks().into()
     }
 
-    /// Gives back the block `index`, if there is such a block and it is allocated, if its word has
-    /// a free one, so that nobody has to be told, and if nobody else changes that just now. Returns
-    /// whether it did.
+    /// Gives back the block `index`, if it is allocated. Returns as [`Page::give`], or `None` if
+    /// the block is free.
     ///
     /// # Safety
     ///
-    /// As [`Page::try_give`].
+    /// - Frees of the pool must be checked, and [`Page::has_block`] have said that there is the
+    ///   block.
+    /// - If the block is allocated, it must be the caller's, and not be used after this.
     #[inline(always)]
-    pub(crate) unsafe fn try_give_more(self, index: u32) -> bool {
-        // Relaxed: as in `try_give`.
-        if index >= self.blocks() {
-            return false;
-        }
+    pub(crate) unsafe fn try_give(self, index: u32) -> Option<bool> {
         // SAFETY: There is such a block, so there is its word.
-        unsafe { self.word(index / WORD_BITS) }.try_give_more(index % WORD_BITS)
+        unsafe { self.word(index / WORD_BITS) }.try_give(index % WORD_BITS)
     }
 
     /// Whether the page has a free block; a snapshot.
@@ -593,7 +581,7 @@ impl<'pool> Page<'pool> {
         // SAFETY: The caller vouches for the same.
         unsafe { self.set_words(blocks, allocated) };
         // INVARIANT: Clear bits are those of the caller's blocks.
-        // Release: pairs with `try_give` and `is_allocated_now`. A thread that sees the number,
+        // Release: pairs with `has_block` and `is_allocated_now`. A thread that sees the number,
         // sees the words as they are now or later.
         // CAST: By the invariants of `Geometry` it fits.
         self.record().blocks.store(blocks as i16, Release);

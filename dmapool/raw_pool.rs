@@ -63,6 +63,8 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) reserve: Reserve,
     /// Only if frees are checked. Then no page loses its memory before the pool is destroyed.
     pub(crate) addresses: Option<AddressMap>,
+    /// Whether a block is found by a multiplication, and freed by giving its bit back.
+    pub(crate) plain_free: bool,
     /// Only if there is a reserve, and the pool is sure to end before its device's binding does.
     pub(crate) refill_work: Option<RefillWork>,
     /// Pages that have memory.
@@ -127,6 +129,7 @@ impl<'bound> RawPool<'bound> {
             cpus: new_cpu_pages()?,
             reserve: Reserve::new(options.min_nr)?,
             addresses,
+            plain_free: geometry.is_dense() && !spec.slow_free,
             refill_work,
             pages: Atomic::new(0),
             high_water: Atomic::new(0),

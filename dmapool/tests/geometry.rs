@@ -203,6 +203,35 @@ mod suite {
     }
 
     #[test]
+    fn indices() {
+        let mut random = Random::new(2);
+
+        for _ in 0..1_000 {
+            let [size, align, boundary] = random_geometry(&mut random);
+            let Ok(geometry) = Geometry::check(size, align, boundary) else {
+                continue;
+            };
+            if !geometry.is_dense() {
+                continue;
+            }
+            let blocks = u64::from(geometry.blocks_per_page());
+            let size = geometry.size() as u64;
+
+            for index in 0..blocks {
+                assert_eq!(geometry.index_in_dense(index * size), index);
+            }
+            for _ in 0..100 {
+                // Also what is below the page, and how far: it wraps.
+                let offset = (random.below(1 << 20) as u64).wrapping_sub(1 << 19);
+                let expected = offset % size == 0 && offset / size < blocks;
+                let found = geometry.index_in_dense(offset) < blocks;
+
+                assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
     fn ten_thousand_random() -> Result {
         let device = TestDevice::new(c"dmapool-random")?;
 

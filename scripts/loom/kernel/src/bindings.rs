@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the index needs, the bits of allocation flags, and poisoning, which is off.
+//! What the index needs, the bits of allocation flags, poisoning, which is off, and the operations
+//! that [`Atomic`](crate::sync::atomic::Atomic) lacks.
 
+use crate::sync::atomic::{
+    Relaxed,
+    Release,
+    Volatile, //
+};
 pub use crate::xarray::{
     xa_destroy,
     xa_load,
@@ -66,4 +72,20 @@ pub unsafe fn get_random_bytes(buf: *mut c_void, len: usize) {
     // Not random, but no token depends on that.
     // SAFETY: The caller vouches for that many bytes.
     unsafe { buf.cast::<u8>().write_bytes(1, len) };
+}
+
+/// # Safety
+///
+/// None here; it is that of a pointer.
+pub unsafe fn atomic64_fetch_or_release(mask: i64, word: Volatile<'_, u64>) -> i64 {
+    word.fetch_or(mask as u64, Release) as i64
+}
+
+/// For mutations.
+///
+/// # Safety
+///
+/// As above.
+pub unsafe fn atomic64_fetch_or_relaxed(mask: i64, word: Volatile<'_, u64>) -> i64 {
+    word.fetch_or(mask as u64, Relaxed) as i64
 }

@@ -25,6 +25,7 @@ pub trait Order {
 
 macro_rules! orders {
     ($($name:ident: $ordering:ident $($full:ident)?,)*) => {$(
+        #[derive(Clone, Copy)]
         pub struct $name;
 
         impl Order for $name {
@@ -193,6 +194,24 @@ impl<T: AtomicType> Atomic<T> {
 }
 
 pub struct Volatile<'a, T>(&'a Atomic<T>);
+
+impl Volatile<'_, u64> {
+    /// The pointer to the `atomic64_t` that it is for C.
+    pub fn cast(self) -> Self {
+        self
+    }
+
+    /// What [`crate::bindings`] are given it for. Loom's own would not do, because what it has is
+    /// not the value itself: see [`crate::model`].
+    pub(crate) fn fetch_or<O: Order + Copy>(self, mask: u64, order: O) -> u64 {
+        let mut before = self.0.load(Relaxed);
+
+        while let Err(now) = self.0.cmpxchg(before, before | mask, order) {
+            before = now;
+        }
+        before
+    }
+}
 
 impl<T: AtomicType> Volatile<'_, T> {
     /// C's `READ_ONCE()`.
