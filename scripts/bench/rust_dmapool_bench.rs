@@ -18,10 +18,79 @@ use rust_dmapool::Block;
 mod thread;
 mod workloads;
 use workloads::{
-    pools::new_rust_pool,
+    measure,
+    pools::{
+        new_rust_pool,
+        AnyPool, //
+    },
     run_all,
     Extent, //
 };
+
+/// What the kernel has for objects that are not for DMA: memory that no device can find.
+struct Slub(*mut bindings::kmem_cache);
+
+// SAFETY: Any number of threads may use a cache.
+unsafe impl Sync for Slub {}
+// SAFETY: As above.
+unsafe impl Send for Slub {}
+
+impl Slub {
+    fn new([size, align, _boundary]: [usize; 3]) -> Result<Self> {
+        // All else is zero: no constructor, nothing special.
+        let mut args = bindings::kmem_cache_args {
+            // CAST: Alignments are small.
+            align: align as u32,
+            ..Default::default()
+        };
+
+        // SAFETY: The name and the arguments are there for the call; a name that is kept is copied.
+        let cache = unsafe {
+            bindings::__kmem_cache_create_args(
+                c"dmapool-bench".as_char_ptr(),
+                size as u32,
+                &mut args,
+                0,
+            )
+        };
+        if cache.is_null() {
+            return Err(ENOMEM);
+        }
+        Ok(Self(cache))
+    }
+}
+
+impl Drop for Slub {
+    fn drop(&mut self) {
+        // SAFETY: The cache exists, and all objects were freed.
+        unsafe { bindings::kmem_cache_destroy(self.0) };
+    }
+}
+
+/// What `kmem_cache_alloc()` returns.
+struct Object(*mut c_void);
+
+// SAFETY: This is just an address.
+unsafe impl Send for Object {}
+
+impl AnyPool for Slub {
+    const NAME: &'static str = "slub";
+    type Held<'a> = Object;
+
+    #[inline(always)]
+    fn alloc(&self) -> Option<Object> {
+        // SAFETY: The cache exists.
+        let object = unsafe { bindings::kmem_cache_alloc_noprof(self.0, bindings::GFP_KERNEL) };
+
+        (!object.is_null()).then_some(Object(object))
+    }
+
+    #[inline(always)]
+    fn free(&self, held: Object) {
+        // SAFETY: The object comes from this cache, and is not used any more.
+        unsafe { bindings::kmem_cache_free(self.0, held.0) };
+    }
+}
 
 /// Bytes of slab memory that are in use, which is where page records come from.
 fn slab_bytes() -> i64 {
@@ -65,7 +134,12 @@ impl kernel::Module for Bench {
             rounds: module_parameters::rounds.value(),
             threads: module_parameters::threads.value(),
         };
-        run_all(dev, &extent, |_, _, _| Ok(()))?;
+        run_all(dev, &extent, |w, rounds, threads| {
+            if module_parameters::slub.value() {
+                measure(|| Slub::new(w.geometry), w, rounds, threads)?;
+            }
+            Ok(())
+        })?;
         for size in [8, 16, 64, 256, 1024, 4096] {
             metadata(dev, size)?;
         }
@@ -93,6 +167,10 @@ module! {
         threads: u32 {
             default: 1,
             description: "The most threads to run at once: each power of two up to that",
+        },
+        slub: bool {
+            default: false,
+            description: "Measure kmem_cache_alloc() as well",
         },
     },
 }
