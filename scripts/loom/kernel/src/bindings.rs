@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the index needs, the bits of allocation flags, poisoning, which is off, and the operations
-//! that [`Atomic`](crate::sync::atomic::Atomic) lacks.
+//! What the index and the interface for C need, the bits of allocation flags, poisoning, which is
+//! off, and the operations that [`Atomic`](crate::sync::atomic::Atomic) lacks.
 
-use crate::sync::atomic::{
-    Relaxed,
-    Release,
-    Volatile, //
+pub use crate::sync::atomic::{
+    atomic64_fetch_or_relaxed,
+    atomic64_fetch_or_release, //
 };
 pub use crate::xarray::{
     xa_destroy,
@@ -21,6 +20,28 @@ use core::ffi::{
 
 #[allow(non_camel_case_types)] // As in C.
 pub type gfp_t = u32;
+#[allow(non_camel_case_types)] // As in C.
+pub type dma_addr_t = u64;
+
+#[repr(C)]
+#[allow(non_camel_case_types)] // As in C.
+pub struct list_head {
+    pub next: *mut list_head,
+    pub prev: *mut list_head,
+}
+
+#[repr(C)]
+#[allow(non_camel_case_types)] // As in C.
+pub struct device {
+    pub dma_pools: list_head,
+    pub coherent_dma_mask: u64,
+}
+
+/// What stands behind a pool in C.
+#[allow(non_camel_case_types)] // As in C.
+pub enum dma_pool {}
+
+pub const NUMA_NO_NODE: c_int = -1;
 
 pub const ___GFP_DMA_BIT: u32 = 0;
 pub const ___GFP_HIGHMEM_BIT: u32 = 1;
@@ -35,6 +56,8 @@ pub const ___GFP_RETRY_MAYFAIL_BIT: u32 = 14;
 pub const ___GFP_NOFAIL_BIT: u32 = 15;
 pub const ___GFP_NORETRY_BIT: u32 = 16;
 pub const ___GFP_COMP_BIT: u32 = 18;
+
+pub const GFP_KERNEL: gfp_t = 1 << ___GFP_DIRECT_RECLAIM_BIT | 1 << ___GFP_KSWAPD_RECLAIM_BIT;
 
 pub const POOL_POISON_FREED: u32 = 0xa7;
 pub const POOL_POISON_ALLOCATED: u32 = 0xa9;
@@ -74,18 +97,45 @@ pub unsafe fn get_random_bytes(buf: *mut c_void, len: usize) {
     unsafe { buf.cast::<u8>().write_bytes(1, len) };
 }
 
-/// # Safety
-///
-/// None here; it is that of a pointer.
-pub unsafe fn atomic64_fetch_or_release(mask: i64, word: Volatile<'_, u64>) -> i64 {
-    word.fetch_or(mask as u64, Release) as i64
+extern "C" {
+    pub fn strlen(string: *const c_char) -> usize;
+
+    // `mm/dmapool.c`, where that is linked.
+    pub fn dma_pool_create_node(
+        name: *const c_char,
+        dev: *mut device,
+        size: usize,
+        align: usize,
+        boundary: usize,
+        node: c_int,
+    ) -> *mut dma_pool;
+    pub fn dma_pool_destroy(pool: *mut dma_pool);
+    pub fn dma_pool_alloc(
+        pool: *mut dma_pool,
+        flags: gfp_t,
+        handle: *mut dma_addr_t,
+    ) -> *mut c_void;
+    pub fn dma_pool_free(pool: *mut dma_pool, address: *mut c_void, dma: dma_addr_t);
 }
 
-/// For mutations.
-///
 /// # Safety
 ///
-/// As above.
-pub unsafe fn atomic64_fetch_or_relaxed(mask: i64, word: Volatile<'_, u64>) -> i64 {
-    word.fetch_or(mask as u64, Relaxed) as i64
+/// Not to be called: there is no devres.
+pub unsafe fn devm_add_action_or_reset(
+    _dev: *mut device,
+    _action: Option<unsafe extern "C" fn(*mut c_void)>,
+    _data: *mut c_void,
+) -> c_int {
+    unreachable!()
+}
+
+/// # Safety
+///
+/// Not to be called: there is no devres.
+pub unsafe fn devm_release_action(
+    _dev: *mut device,
+    _action: Option<unsafe extern "C" fn(*mut c_void)>,
+    _data: *mut c_void,
+) {
+    unreachable!()
 }

@@ -1,33 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! As much of the `kernel` crate as `dmapool/` uses, for loom to run that code in.
+//! As much of the `kernel` crate as `dmapool/` uses, for that code to run in user space.
 //!
-//! What matters to the models is in [`model`], [`sync::atomic`], [`alloc`], [`dma`] and [`xarray`]:
-//! atomic operations are loom's, and memory knows who may touch it. The rest is there so that the
-//! files compile as they are. Names and signatures are those of the real crate, simplified.
+//! There are two machines for it. loom's has [`model`], [`sync::atomic`], [`dma::Coherent`] and
+//! [`xarray`] of its own: atomic operations are loom's, and memory knows who may touch it. With
+//! `--cfg host` these are the files in `host/`: atomic operations are the processor's, and nothing
+//! is watched, for `scripts/bench/host` to measure. The rest is there so that the files compile as
+//! they are. Names and signatures are those of the real crate, simplified.
 
 pub mod alloc;
 pub mod bindings;
 pub mod cpu;
+#[cfg_attr(host, path = "host/device.rs")]
 pub mod device;
 pub mod dma;
 pub mod error;
 pub mod io;
+#[cfg_attr(host, path = "host/model.rs")]
 pub mod model;
 pub mod pin_init;
 pub mod prelude;
 pub mod ptr;
 pub mod str;
 pub mod sync;
+#[cfg(host)]
+#[path = "host/time.rs"]
+pub mod time;
 pub mod types;
+#[cfg_attr(host, path = "host/xarray.rs")]
 pub mod xarray;
 
 pub use core::fmt;
 
 pub mod page {
-    /// Enough for a page of 65 blocks, which needs a second word of the bitmap for the last one.
     pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
-    pub const PAGE_SHIFT: usize = 13;
+    /// For models, enough for a page of 65 blocks, which needs a second word of the bitmap for the
+    /// last one.
+    pub const PAGE_SHIFT: usize = if cfg!(host) { 12 } else { 13 };
 }
 
 #[macro_export]
@@ -49,5 +58,12 @@ macro_rules! dev_err {
 macro_rules! fmt {
     ($($arguments:tt)*) => {
         core::format_args!($($arguments)*)
+    };
+}
+
+#[macro_export]
+macro_rules! pr_info {
+    ($($message:tt)*) => {
+        print!("rust_dmapool_bench: {}", format_args!($($message)*))
     };
 }

@@ -4,15 +4,19 @@ pub use crate::{
     alloc::{
         flags::*,
         KBox,
-        KVBox, //
+        KVBox,
+        KVVec,
+        KVec, //
     },
     dev_err,
     fmt,
     pin_init,
+    pr_info,
     static_assert, //
 };
 pub use core::{
     ffi::{
+        c_char,
         c_int,
         c_void,
         CStr, //
@@ -25,6 +29,7 @@ pub use core::{
 pub struct Error(&'static str);
 
 pub const EINVAL: Error = Error("EINVAL");
+pub const ENODEV: Error = Error("ENODEV");
 pub const ENOMEM: Error = Error("ENOMEM");
 pub const EOVERFLOW: Error = Error("EOVERFLOW");
 

@@ -2,11 +2,16 @@
 
 pub mod allocator;
 mod kbox;
+mod kvec;
 
 pub use allocator::Allocator;
 pub use kbox::{
     KBox,
     KVBox, //
+};
+pub use kvec::{
+    KVVec,
+    KVec, //
 };
 
 use crate::prelude::*;
@@ -55,4 +60,8 @@ pub struct NumaNode(i32);
 
 impl NumaNode {
     pub const NO_NODE: Self = Self(-1);
+
+    pub fn new(node: i32) -> Result<Self> {
+        Ok(Self(node))
+    }
 }

@@ -201,9 +201,8 @@ impl Volatile<'_, u64> {
         self
     }
 
-    /// What [`crate::bindings`] are given it for. Loom's own would not do, because what it has is
-    /// not the value itself: see [`crate::model`].
-    pub(crate) fn fetch_or<O: Order + Copy>(self, mask: u64, order: O) -> u64 {
+    /// Loom's own would not do, because what it has is not the value itself: see [`crate::model`].
+    fn fetch_or<O: Order + Copy>(self, mask: u64, order: O) -> u64 {
         let mut before = self.0.load(Relaxed);
 
         while let Err(now) = self.0.cmpxchg(before, before | mask, order) {
@@ -211,6 +210,22 @@ impl Volatile<'_, u64> {
         }
         before
     }
+}
+
+/// # Safety
+///
+/// None here; it is that of a pointer.
+pub unsafe fn atomic64_fetch_or_release(mask: i64, word: Volatile<'_, u64>) -> i64 {
+    word.fetch_or(mask as u64, Release) as i64
+}
+
+/// For mutations.
+///
+/// # Safety
+///
+/// As above.
+pub unsafe fn atomic64_fetch_or_relaxed(mask: i64, word: Volatile<'_, u64>) -> i64 {
+    word.fetch_or(mask as u64, Relaxed) as i64
 }
 
 impl<T: AtomicType> Volatile<'_, T> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#[cfg_attr(host, path = "../host/atomic.rs")]
 pub mod atomic;
 
 pub mod barrier {
