@@ -9,6 +9,7 @@ use core::{
     cell::UnsafeCell,
     sync::atomic::{
         AtomicI16,
+        AtomicI64,
         AtomicPtr,
         AtomicU32,
         AtomicU64,
@@ -217,4 +218,24 @@ impl<T: AtomicAdd> Atomic<T> {
         // SAFETY: It is this variable.
         unsafe { T::fetch_add(self.as_ptr(), value, O::MODIFY) };
     }
+}
+
+macro_rules! fetch_or {
+    ($($name:ident: $ordering:ident,)*) => {$(
+        /// # Safety
+        ///
+        /// There must be a value at `at`, which is aligned and accessed atomically only.
+        #[cfg_attr(not(inline_helpers), inline(never))]
+        #[cfg_attr(inline_helpers, inline(always))]
+        pub unsafe fn $name(mask: i64, at: *mut AtomicI64) -> i64 {
+            // SAFETY: The caller vouches for `at`.
+            unsafe { &*at }.fetch_or(mask, Ordering::$ordering)
+        }
+    )*};
+}
+
+// What `crate::bindings` has.
+fetch_or! {
+    atomic64_fetch_or_relaxed: Relaxed,
+    atomic64_fetch_or_release: Release,
 }

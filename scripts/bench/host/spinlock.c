@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include "dmapool.h"
+
+static void relax(void)
+{
+#ifdef __x86_64__
+	__builtin_ia32_pause();
+#endif
+}
+
+void bench_spin_lock(spinlock_t *lock)
+{
+	unsigned short ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_ACQUIRE);
+
+	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
+		relax();
+}
+
+void bench_spin_unlock(spinlock_t *lock)
+{
+	__atomic_store_n(&lock->owner, lock->owner + 1, __ATOMIC_RELEASE);
+}
