@@ -4,6 +4,7 @@
 //!
 //! Usage: `bench RUNS ROUNDS`
 
+#[cfg(dpdk)]
 mod dpdk;
 mod thread;
 #[path = "../workloads/mod.rs"]
@@ -16,10 +17,21 @@ use kernel::{
 };
 use rust_dmapool::Block;
 use workloads::{
-    measure,
     run_all,
-    Extent, //
+    Extent,
+    Workload, //
 };
+
+/// Runs `w` with what is no DMA pool.
+#[cfg(dpdk)]
+fn run_peers(w: Workload, rounds: usize, threads: u32) -> Result {
+    workloads::measure(|| dpdk::Mempool::new(w, threads), w, rounds, threads)
+}
+
+#[cfg(not(dpdk))]
+fn run_peers(_w: Workload, _rounds: usize, _threads: u32) -> Result {
+    Ok(())
+}
 
 fn main() -> Result {
     let mut arguments = std::env::args()
@@ -34,10 +46,9 @@ fn main() -> Result {
     };
 
     model::set_cpus(extent.threads);
+    #[cfg(dpdk)]
     dpdk::init(cpus[0])?;
-    run_all(Device::new()?, &extent, |w, rounds, threads| {
-        measure(|| dpdk::Mempool::new(w, threads), w, rounds, threads)
-    })?;
+    run_all(Device::new()?, &extent, run_peers)?;
     pr_info!("block {}\n", size_of::<Block<'_>>());
     pr_info!("done\n");
     Ok(())

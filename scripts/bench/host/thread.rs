@@ -2,7 +2,6 @@
 
 //! Threads of this machine that are bound to a CPU, and may borrow from the one who starts them.
 
-use crate::dpdk;
 use core::ffi::c_int;
 use kernel::{
     model,
@@ -64,7 +63,8 @@ impl<'a, F: FnOnce() -> Result + Send + 'a> Thread<'a, F> {
         let body = move || {
             // Without return if this fails: other threads wait for this one.
             bind(cpu);
-            let _registered = dpdk::Registered::new();
+            #[cfg(dpdk)]
+            let _registered = crate::dpdk::Registered::new();
             f()
         };
 
