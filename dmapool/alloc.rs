@@ -17,30 +17,51 @@ impl RawPool<'_> {
     /// See [`crate::Pool::alloc`].
     #[inline]
     pub(crate) fn alloc(&self, flags: Flags) -> Result<Allocated<'_>> {
-        let block = self.alloc_uninit(flags)?;
-
-        if self.must_init(flags) {
-            return Ok(self.initialized(block, flags));
-        }
-        Ok(block)
-    }
-
-    /// Allocates a block, and leaves in it what there is.
-    #[inline]
-    fn alloc_uninit(&self, flags: Flags) -> Result<Allocated<'_>> {
-        // Without this, misuse would show only when growing.
-        gfp::might_alloc(flags);
-
-        match self.this_cpu().try_alloc(&self.spec.geometry) {
+        match self.alloc_at_once(flags) {
             Some(block) => Ok(block),
             None => self.alloc_slow(flags),
         }
     }
 
-    /// Allocates a block when this CPU's page has none at once.
+    /// Allocates a block if this CPU's page has one at once, and nothing is to be done to it. Tells
+    /// the kernel's checkers of `flags` in any case.
+    #[inline(always)]
+    pub(crate) fn alloc_at_once(&self, flags: Flags) -> Option<Allocated<'_>> {
+        // Without this, misuse would show only when growing.
+        gfp::might_alloc(flags);
+
+        if !self.plain_alloc || flags.contains(__GFP_ZERO) {
+            return None;
+        }
+        self.this_cpu()
+            .try_alloc(|index| self.spec.geometry.place_in_dense(index))
+    }
+
+    /// Allocates a block in any case, after [`RawPool::alloc_at_once`] has not.
     #[cold]
     #[inline(never)]
-    fn alloc_slow(&self, flags: Flags) -> Result<Allocated<'_>> {
+    pub(crate) fn alloc_slow(&self, flags: Flags) -> Result<Allocated<'_>> {
+        let block = self.alloc_uninit(flags)?;
+
+        if self.must_init(flags) {
+            self.init_block(&block, flags);
+        }
+        Ok(block)
+    }
+
+    /// Allocates a block, and leaves in it what there is.
+    fn alloc_uninit(&self, flags: Flags) -> Result<Allocated<'_>> {
+        match self
+            .this_cpu()
+            .try_alloc(|index| self.geometry().place_of(index))
+        {
+            Some(block) => Ok(block),
+            None => self.alloc_elsewhere(flags),
+        }
+    }
+
+    /// Allocates a block when this CPU's page has none at once, and leaves in it what there is.
+    fn alloc_elsewhere(&self, flags: Flags) -> Result<Allocated<'_>> {
         let result = self.find_or_grow(flags, |pool| {
             // Whoever may wait obtains memory from the system rather than a block of the reserve.
             if gfp::may_block(flags) {

@@ -103,23 +103,21 @@ impl Word {
         }
     }
 
-    /// Takes the lowest set bit, if there is one and nobody else changes the word just now. Returns
-    /// what `f` makes of the bit.
+    /// Takes the lowest set bit, if there is one and nobody else takes it just now. Returns its
+    /// number in an array of words in which this one begins with bit `first`.
     ///
-    /// Acquire: as [`Word::take_from`]. `f` is called before the exchange, so that less has to be
-    /// kept in registers over it.
+    /// Acquire: as [`Word::take_from`].
     #[inline(always)]
-    pub(crate) fn try_take<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
+    pub(crate) fn try_take(&self, first: u32) -> Option<u32> {
         let bits = read_once(&self.0);
         if bits == 0 {
             return None;
         }
-        let result = f(bits.trailing_zeros());
+        let number = first | bits.trailing_zeros();
+        // Of the number, only what is within the word counts.
+        let mask = 1u64.wrapping_shl(number);
 
-        self.0
-            .cmpxchg(bits, bits & bits.wrapping_sub(1), Acquire)
-            .is_ok()
-            .then_some(result)
+        (self.fetch_andnot_acquire(mask) & mask != 0).then_some(number)
     }
 
     /// Takes up to `most` set bits, the lowest ones, and returns them as a mask. Empty if no bit is
@@ -197,28 +195,14 @@ impl Word {
         self.fetch_or_release(mask) == 0
     }
 
-    /// Sets the bits of `mask`, by a read-modify-write in any case, and returns what was there.
-    /// [`Atomic`] has no such operation.
-    #[inline(always)]
-    fn fetch_or_release(&self, mask: u64) -> u64 {
-        let word = self.0.as_ptr().cast();
-
-        // SAFETY: The pointer is valid and aligned, and an `atomic64_t` is 64 bits and no more.
-        // CAST: All bits stay what they are, there and back.
-        unsafe { bindings::atomic64_fetch_or_release(mask as i64, word) as u64 }
-    }
-
     /// Clears `bit`, whether it is set or not.
     ///
     /// Acquire: see [`Word::set`]. The caller must look again, after this, at what the bit stood
     /// for, and set it again if there is something.
     pub(crate) fn clear(&self, bit: u32) {
         let mask = 1u64.wrapping_shl(bit);
-        let mut bits = read_once(&self.0);
 
-        while let Err(now) = self.0.cmpxchg(bits, bits & !mask, Acquire) {
-            bits = now;
-        }
+        self.fetch_andnot_acquire(mask);
     }
 
     /// Makes `bits` the set bits of a word of which the caller has every bit.
@@ -252,5 +236,28 @@ impl Word {
     /// Whether `bit` is set; a snapshot.
     pub(crate) fn contains(&self, bit: u32) -> bool {
         read_once(&self.0) & 1u64.wrapping_shl(bit) != 0
+    }
+
+    // What `Atomic` does not have. Each is a read-modify-write even if there is nothing to change,
+    // and returns what was there before.
+
+    /// Sets the bits of `mask`.
+    #[inline(always)]
+    fn fetch_or_release(&self, mask: u64) -> u64 {
+        let word = self.0.as_ptr().cast();
+
+        // SAFETY: The pointer is valid and aligned, and an `atomic64_t` is 64 bits and no more.
+        // CAST: All bits stay what they are, there and back.
+        unsafe { bindings::atomic64_fetch_or_release(mask as i64, word) as u64 }
+    }
+
+    /// Clears the bits of `mask`.
+    #[inline(always)]
+    fn fetch_andnot_acquire(&self, mask: u64) -> u64 {
+        let word = self.0.as_ptr().cast();
+
+        // SAFETY: As above.
+        // CAST: As above.
+        unsafe { bindings::atomic64_fetch_andnot_acquire(mask as i64, word) as u64 }
     }
 }

@@ -6,6 +6,7 @@
 //! bears after `rust_`. A caller in C has no [`Block`](crate::Block), so frees are checked.
 
 use crate::{
+    allocated::Allocated,
     c_string,
     geometry::Geometry,
     gfp,
@@ -19,7 +20,10 @@ use core::ptr::{
     NonNull, //
 };
 use kernel::{
-    alloc::NumaNode,
+    alloc::{
+        Flags,
+        NumaNode, //
+    },
     bindings,
     device::{
         Bound,
@@ -139,10 +143,42 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
     handle: *mut bindings::dma_addr_t,
 ) -> *mut c_void {
     // SAFETY: The pool is not destroyed.
-    let Ok(block) = unsafe { behind(pool) }.alloc(gfp::from_raw(flags)) else {
-        return null_mut();
-    };
+    let pool = unsafe { behind(pool) };
+    let flags = gfp::from_raw(flags);
 
+    // SAFETY: `handle` points to a DMA address.
+    unsafe {
+        match pool.alloc_at_once(flags) {
+            Some(block) => hand_out(block, handle),
+            None => alloc_in_any_case(pool, flags, handle),
+        }
+    }
+}
+
+/// With the same arguments as its caller, who need not return to it then.
+///
+/// # Safety
+///
+/// `handle` must point to a DMA address to be written.
+#[cold]
+#[inline(never)]
+unsafe fn alloc_in_any_case(
+    pool: &RawPool<'_>,
+    flags: Flags,
+    handle: *mut DmaAddress,
+) -> *mut c_void {
+    match pool.alloc_slow(flags) {
+        // SAFETY: `handle` points to a DMA address.
+        Ok(block) => unsafe { hand_out(block, handle) },
+        Err(_) => null_mut(),
+    }
+}
+
+/// # Safety
+///
+/// `handle` must point to a DMA address to be written.
+#[inline(always)]
+unsafe fn hand_out(block: Allocated<'_>, handle: *mut DmaAddress) -> *mut c_void {
     // SAFETY: `handle` points to a DMA address.
     unsafe { handle.write(block.dma_address()) };
     block.as_ptr().cast()

@@ -9,7 +9,7 @@
 use crate::{
     allocated::Allocated,
     bitmap::read_once,
-    geometry::Geometry,
+    geometry::Place,
     page::{
         Page,
         Record, //
@@ -134,11 +134,12 @@ impl CpuPages {
         unsafe { Page::from_raw(NonNull::new_unchecked(read_once(which))) }
     }
 
-    /// Takes a block of the page to allocate from, if that is possible at once.
+    /// Takes a block of the page to allocate from, if that is possible at once. `place_of` says
+    /// where the block with an index lies.
     #[inline(always)]
-    pub(crate) fn try_alloc(&self, geometry: &Geometry) -> Option<Allocated<'_>> {
+    pub(crate) fn try_alloc(&self, place_of: impl FnOnce(u32) -> Place) -> Option<Allocated<'_>> {
         let page = self.alloc_from();
-        let place = page.try_take(geometry)?;
+        let place = place_of(page.try_take()?);
 
         // INVARIANT: `try_take` returns a block that nobody else has.
         Some(Allocated { page, place })

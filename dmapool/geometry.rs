@@ -413,19 +413,26 @@ impl Geometry {
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]
     pub(crate) fn place_of(&self, index: u32) -> Place {
-        let place = u64::from(index).wrapping_mul(self.step);
+        let Place(place) = self.place_in_dense(index);
 
         // Most pools leave nothing over, or have a single segment a page: no division then.
-        if self.gap == 0 {
+        if self.is_dense() {
             return Place(place);
         }
         let gaps = index / self.per_segment;
         Place(place.wrapping_add(gaps.wrapping_mul(self.gap).into()))
     }
 
-    /// Whether blocks follow each other without anything left over before a boundary.
+    /// Whether blocks follow each other, with nothing left over before a boundary within the page.
+    #[inline]
     pub(crate) fn is_dense(&self) -> bool {
         self.gap == 0
+    }
+
+    /// What [`Geometry::place_of`] says, in a dense geometry.
+    #[inline(always)]
+    pub(crate) fn place_in_dense(&self, index: u32) -> Place {
+        Place(u64::from(index).wrapping_mul(self.step))
     }
 
     /// The index of the block that begins at `offset`, in bytes, in a dense geometry; if none does,

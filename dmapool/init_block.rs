@@ -32,19 +32,6 @@ impl RawPool<'_> {
         self.init.always || flags.contains(__GFP_ZERO)
     }
 
-    /// The block, after [`RawPool::init_block`]. By value, so that the fast path need not put it
-    /// into memory.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn initialized<'pool>(
-        &self,
-        block: Allocated<'pool>,
-        flags: Flags,
-    ) -> Allocated<'pool> {
-        self.init_block(&block, flags);
-        block
-    }
-
     /// Fills a new block with what it should hold, and checks what it did hold if blocks are
     /// poisoned.
     pub(crate) fn init_block(&self, block: &Allocated<'_>, flags: Flags) {

@@ -14,10 +14,7 @@ use crate::{
         Word,
         WORD_BITS, //
     },
-    geometry::{
-        Geometry,
-        Place, //
-    },
+    geometry::Geometry,
     node::{
         Kind,
         Node,
@@ -80,7 +77,7 @@ pub(crate) struct PageSpec {
 /// - If every thread would read 0 from `blocks`, the page is unpopulated, and `memory` belongs to
 ///   the thread that was given the page. But once the page is in the pool's [`AddressMap`], nobody
 ///   writes to `memory`.
-/// - There is a word number `hint`.
+/// - There is a block `hint`, the first one of a word.
 /// - If the page stands in a page tree, `leaf` and `number` say where, and never change.
 ///
 /// [`AddressMap`]: crate::address_map::AddressMap
@@ -90,7 +87,7 @@ pub(crate) struct Record {
     leaf: Option<NonNull<Node>>,
     /// The page's number, [`SLOW_FREE`] and [`TOKENS`].
     number: u32,
-    /// The word from which a block was last taken, where there are probably more.
+    /// The first block of the word from which one was last taken, where there are probably more.
     hint: Atomic<i16>,
     /// Blocks of the page; 0 if nobody can have one.
     blocks: Atomic<i16>,
@@ -370,30 +367,29 @@ impl<'pool> Page<'pool> {
     ///
     /// `None` if there is none, or if another thread was faster.
     #[inline(always)]
-    pub(crate) fn try_take(self, geometry: &Geometry) -> Option<Place> {
-        // CAST: The number of a word is not negative.
-        let hint = read_once(&self.record().hint) as u32;
-        // SAFETY: By the invariants of `Record` there is such a word.
-        let word = unsafe { self.word(hint) };
+    pub(crate) fn try_take(self) -> Option<u32> {
+        // CAST: The index of a block is not negative.
+        let first = read_once(&self.record().hint) as u32;
 
-        word.try_take(|bit| geometry.place_of(hint.wrapping_mul(WORD_BITS) | bit))
+        // SAFETY: By the invariants of `Record` there is such a block, so there is its word.
+        unsafe { self.word(first / WORD_BITS) }.try_take(first)
     }
 
     /// Takes a free block, and returns its index. `None` if there is none.
     pub(crate) fn take(self) -> Option<u32> {
-        let mut number = 0u32;
+        let mut first = 0u32;
 
         for word in self.words() {
             if let Some(bit) = word.take() {
                 // CAST: There are at most `i16::MAX` blocks.
                 // INVARIANT: A block was taken from that word.
-                let hint = number as i16;
+                let hint = first as i16;
                 if read_once(&self.record().hint) != hint {
                     self.record().hint.store(hint, Relaxed);
                 }
-                return Some(number.wrapping_mul(WORD_BITS) | bit);
+                return Some(first | bit);
             }
-            number = number.wrapping_add(1);
+            first = first.wrapping_add(WORD_BITS);
         }
         None
     }

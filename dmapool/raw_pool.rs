@@ -63,6 +63,9 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) reserve: Reserve,
     /// Only if frees are checked. Then no page loses its memory before the pool is destroyed.
     pub(crate) addresses: Option<AddressMap>,
+    /// Whether a block is placed by a multiplication, and nothing is done to it when it is
+    /// allocated, unless the caller wants zeroes.
+    pub(crate) plain_alloc: bool,
     /// Whether a block is found by a multiplication, and freed by giving its bit back.
     pub(crate) plain_free: bool,
     /// Only if there is a reserve, and the pool is sure to end before its device's binding does.
@@ -129,6 +132,7 @@ impl<'bound> RawPool<'bound> {
             cpus: new_cpu_pages()?,
             reserve: Reserve::new(options.min_nr)?,
             addresses,
+            plain_alloc: geometry.is_dense() && !init.always,
             plain_free: geometry.is_dense() && !spec.slow_free,
             refill_work,
             pages: Atomic::new(0),

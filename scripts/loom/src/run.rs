@@ -144,7 +144,7 @@ pub(crate) fn take_back(pool: Pool, raw: RawBlock) -> Option<Owned> {
 
 /// Allocates a block of this CPU's page, if that is possible at once.
 pub(crate) fn alloc_at_once(pool: Pool) -> Option<Owned> {
-    let block = pool.raw.this_cpu().try_alloc(pool.raw.geometry())?;
+    let block = pool.raw.alloc_at_once(GFP_KERNEL)?;
 
     Some(Owned::new(pool, block))
 }

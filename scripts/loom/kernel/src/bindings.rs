@@ -4,6 +4,8 @@
 //! off, and the operations that [`Atomic`](crate::sync::atomic::Atomic) lacks.
 
 pub use crate::sync::atomic::{
+    atomic64_fetch_andnot_acquire,
+    atomic64_fetch_andnot_relaxed,
     atomic64_fetch_or_relaxed,
     atomic64_fetch_or_release, //
 };

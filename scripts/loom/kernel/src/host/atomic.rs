@@ -220,22 +220,27 @@ impl<T: AtomicAdd> Atomic<T> {
     }
 }
 
-macro_rules! fetch_or {
-    ($($name:ident: $ordering:ident,)*) => {$(
+macro_rules! fetch {
+    ($($name:ident, $ordering:ident: |$word:ident, $mask:ident, $order:ident| $f:expr;)*) => {$(
         /// # Safety
         ///
         /// There must be a value at `at`, which is aligned and accessed atomically only.
         #[cfg_attr(not(inline_helpers), inline(never))]
         #[cfg_attr(inline_helpers, inline(always))]
-        pub unsafe fn $name(mask: i64, at: *mut AtomicI64) -> i64 {
+        pub unsafe fn $name($mask: i64, at: *mut AtomicI64) -> i64 {
             // SAFETY: The caller vouches for `at`.
-            unsafe { &*at }.fetch_or(mask, Ordering::$ordering)
+            let $word = unsafe { &*at };
+            let $order = Ordering::$ordering;
+
+            $f
         }
     )*};
 }
 
 // What `crate::bindings` has.
-fetch_or! {
-    atomic64_fetch_or_relaxed: Relaxed,
-    atomic64_fetch_or_release: Release,
+fetch! {
+    atomic64_fetch_or_relaxed, Relaxed: |word, mask, order| word.fetch_or(mask, order);
+    atomic64_fetch_or_release, Release: |word, mask, order| word.fetch_or(mask, order);
+    atomic64_fetch_andnot_relaxed, Relaxed: |word, mask, order| word.fetch_and(!mask, order);
+    atomic64_fetch_andnot_acquire, Acquire: |word, mask, order| word.fetch_and(!mask, order);
 }

@@ -201,31 +201,37 @@ impl Volatile<'_, u64> {
         self
     }
 
-    /// Loom's own would not do, because what it has is not the value itself: see [`crate::model`].
-    fn fetch_or<O: Order + Copy>(self, mask: u64, order: O) -> u64 {
+    /// Loom's own operations would not do, because what it has is not the value itself: see
+    /// [`crate::model`].
+    fn fetch_modify<O: Order + Copy>(self, f: impl Fn(u64) -> u64, order: O) -> u64 {
         let mut before = self.0.load(Relaxed);
 
-        while let Err(now) = self.0.cmpxchg(before, before | mask, order) {
+        while let Err(now) = self.0.cmpxchg(before, f(before), order) {
             before = now;
         }
         before
     }
 }
 
-/// # Safety
-///
-/// None here; it is that of a pointer.
-pub unsafe fn atomic64_fetch_or_release(mask: i64, word: Volatile<'_, u64>) -> i64 {
-    word.fetch_or(mask as u64, Release) as i64
+macro_rules! fetch {
+    ($($name:ident, $order:ident: $f:expr;)*) => {$(
+        /// # Safety
+        ///
+        /// None here; it is that of a pointer.
+        pub unsafe fn $name(mask: i64, word: Volatile<'_, u64>) -> i64 {
+            let f: fn(u64, u64) -> u64 = $f;
+
+            word.fetch_modify(|bits| f(bits, mask as u64), $order) as i64
+        }
+    )*};
 }
 
-/// For mutations.
-///
-/// # Safety
-///
-/// As above.
-pub unsafe fn atomic64_fetch_or_relaxed(mask: i64, word: Volatile<'_, u64>) -> i64 {
-    word.fetch_or(mask as u64, Relaxed) as i64
+// What `crate::bindings` has. The relaxed ones are for mutations.
+fetch! {
+    atomic64_fetch_or_relaxed, Relaxed: |bits, mask| bits | mask;
+    atomic64_fetch_or_release, Release: |bits, mask| bits | mask;
+    atomic64_fetch_andnot_relaxed, Relaxed: |bits, mask| bits & !mask;
+    atomic64_fetch_andnot_acquire, Acquire: |bits, mask| bits & !mask;
 }
 
 impl<T: AtomicType> Volatile<'_, T> {
