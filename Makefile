@@ -6,7 +6,7 @@ KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench soak test \
+.PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench bench-lines soak test \
 	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-many-cpus test-rust-nvme-debug \
 	test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
@@ -37,6 +37,9 @@ demo-rust-nvme:
 bench:
 	@scripts/bench/run
 	@scripts/bench/nvme/run
+
+bench-lines:
+	@scripts/bench/lines/run
 
 soak:
 	@scripts/setup test
@@ -124,6 +127,7 @@ help:
 	@echo "  make demo-nvme        Debian's NVMe driver, moved over to the pool, likewise"
 	@echo '  make demo-rust-nvme   the same with an NVMe driver in Rust, samples/rust_nvme'
 	@echo '  make bench            compare with mm/dmapool.c: tables, bench.csv, bench.svg'
+	@echo '  make bench-lines      how many cache lines move between 1 to 64 CPUs; a model'
 	@echo '  make soak             a billion random operations; goes on where it was stopped'
 	@echo '  make test             everything: KUnit, QEMU scenarios, linters'
 	@echo '  make test-NAME        one test; also make test T="NAME NAME"'

@@ -142,6 +142,8 @@ void bench_spin_unlock(spinlock_t *lock);
 struct dma_pool;
 struct dma_pool *dma_pool_create_node(const char *name, struct device *dev, size_t size,
 				      size_t align, size_t boundary, int node);
+void *dma_pool_alloc(struct dma_pool *pool, gfp_t gfp, dma_addr_t *dma);
+void dma_pool_free(struct dma_pool *pool, void *memory, dma_addr_t dma);
 
 #define dma_pool_create(name, dev, size, align, boundary) \
 	dma_pool_create_node(name, dev, size, align, boundary, -1)

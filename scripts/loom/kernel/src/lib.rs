@@ -5,7 +5,8 @@
 //! There are two machines for it. loom's has [`model`], [`sync::atomic`], [`dma::Coherent`] and
 //! [`xarray`] of its own: atomic operations are loom's, and memory knows who may touch it. With
 //! `--cfg host` these are the files in `host/`: atomic operations are the processor's, and nothing
-//! is watched, for `scripts/bench/host` to measure. The rest is there so that the files compile as
+//! is watched, for `scripts/bench/host` to measure; with `--cfg lines` as well, CPUs and memory are
+//! those of the model in `scripts/bench/lines`. The rest is there so that the files compile as
 //! they are. Names and signatures are those of the real crate, simplified.
 
 pub mod alloc;
@@ -16,7 +17,8 @@ pub mod device;
 pub mod dma;
 pub mod error;
 pub mod io;
-#[cfg_attr(host, path = "host/model.rs")]
+#[cfg_attr(all(host, not(lines)), path = "host/model.rs")]
+#[cfg_attr(lines, path = "../../../bench/lines/model.rs")]
 pub mod model;
 pub mod pin_init;
 pub mod prelude;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The core of `rust_dmapool`, from the sources of the module and not a copy, as the model calls
+//! it: as a library for C.
+
+// What the public face uses, and what messages say.
+#![allow(dead_code, unused_variables)]
+
+#[path = "../../../dmapool/address_map.rs"]
+mod address_map;
+#[path = "../../../dmapool/alloc.rs"]
+mod alloc;
+#[path = "../../../dmapool/allocated.rs"]
+mod allocated;
+#[path = "../../../dmapool/bitmap.rs"]
+mod bitmap;
+#[path = "../../../dmapool/block.rs"]
+mod block;
+#[path = "../../../dmapool/checked_free.rs"]
+mod checked_free;
+#[path = "../../../dmapool/context.rs"]
+mod context;
+#[path = "../../../dmapool/cpu_pages.rs"]
+mod cpu_pages;
+#[path = "../../../dmapool/find.rs"]
+mod find;
+#[path = "../../../dmapool/free.rs"]
+mod free;
+#[path = "../../../dmapool/geometry.rs"]
+mod geometry;
+#[path = "../../../dmapool/gfp.rs"]
+mod gfp;
+#[path = "../../../dmapool/grow.rs"]
+mod grow;
+#[path = "../../../dmapool/init.rs"]
+mod init;
+#[path = "../../../dmapool/init_block.rs"]
+mod init_block;
+#[path = "../../../dmapool/node.rs"]
+mod node;
+#[path = "../../../dmapool/options.rs"]
+mod options;
+#[path = "../../../dmapool/page.rs"]
+mod page;
+#[path = "../../../dmapool/page_tree.rs"]
+mod page_tree;
+#[path = "../../../dmapool/payload.rs"]
+mod payload;
+#[path = "../../../dmapool/publish.rs"]
+mod publish;
+#[path = "../../../dmapool/raw_pool.rs"]
+mod raw_pool;
+#[path = "../../../dmapool/refill.rs"]
+mod refill;
+#[path = "../../../dmapool/reserve.rs"]
+mod reserve;
+#[path = "../../../dmapool/shrink.rs"]
+mod shrink;
+#[path = "../../../dmapool/statistics.rs"]
+mod statistics;
+#[path = "../../../dmapool/token_count.rs"]
+mod token_count;
+#[path = "../../../dmapool/tokens.rs"]
+mod tokens;
+
+#[path = "../../loom/src/helpers.rs"]
+mod helpers;
+#[path = "../../loom/src/module_parameters.rs"]
+mod module_parameters;
+#[path = "../../loom/src/refill_work.rs"]
+mod refill_work;
+
+pub use block::Block;
+pub use geometry::Geometry;
+pub use options::Options;
+
+use allocated::Allocated;
+use core::mem::transmute;
+use kernel::{
+    device::Device,
+    prelude::*, //
+};
+use raw_pool::RawPool;
+
+/// What `lines.h` has as `struct block`.
+#[repr(C)]
+struct AnyBlock([u64; 2]);
+
+/// A pool that is never destroyed.
+#[no_mangle]
+extern "C" fn rust_pool_create(
+    size: usize,
+    align: usize,
+    boundary: usize,
+) -> &'static RawPool<'static> {
+    let geometry = Geometry::check(size, align, boundary).unwrap();
+    let dev = Device::new().unwrap();
+    // SAFETY: The pool goes into a box before anybody allocates.
+    let pool = unsafe { RawPool::new(dev, c"model", geometry, Options::new()) };
+    let pool = KBox::new(pool.unwrap(), GFP_KERNEL).unwrap();
+
+    // SAFETY: Nobody frees the box.
+    unsafe { &*KBox::into_raw(pool) }
+}
+
+#[no_mangle]
+extern "C" fn rust_pool_alloc(pool: &'static RawPool<'static>) -> AnyBlock {
+    let block = pool.alloc(GFP_KERNEL).unwrap();
+
+    // SAFETY: A pointer and a number are two words.
+    unsafe { transmute::<Allocated<'static>, AnyBlock>(block) }
+}
+
+/// # Safety
+///
+/// `block` must come from [`rust_pool_alloc`], and not be used after this.
+#[no_mangle]
+unsafe extern "C" fn rust_pool_free(_pool: &'static RawPool<'static>, block: AnyBlock) {
+    // SAFETY: By the requirements this was an `Allocated`, which is used no more.
+    unsafe { transmute::<AnyBlock, Allocated<'static>>(block).free() };
+}

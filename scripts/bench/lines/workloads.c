@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the CPUs do with one pool. Each does it until nothing changes any more, all wait for each
+ * other, and then it counts.
+ *
+ * What the workloads themselves look at, the blocks that they hold and the rings by which they pass
+ * them on, is not part of the model, and neither are the contents of blocks.
+ */
+#include "lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Blocks that a CPU has at once where nothing else is said, and how often it changes all. */
+#define BLOCKS	1024
+#define WARM	8
+#define ROUNDS	4
+
+/* Blocks on their way from a CPU to another one. */
+#define RING	64
+
+struct ring {
+	struct block blocks[RING];
+	unsigned int put;
+	unsigned int taken;
+};
+
+struct workload {
+	const char *name;
+	size_t size;
+	size_t align;
+	size_t boundary;
+	/* Do about @count pairs. */
+	void (*work)(int cpu, int count);
+};
+
+static const struct workload *workload;
+static const struct pool_type *type;
+static void *pool;
+static struct block held[MAX_CPUS][BLOCKS];
+static bool holds[MAX_CPUS][BLOCKS];
+static struct ring rings[MAX_CPUS];
+static int waiting;
+static bool counting;
+static unsigned long pairs;
+
+static struct block alloc(void)
+{
+	struct block block = type->alloc(pool);
+
+	if (!block.first)
+		die("an allocation failed");
+	pairs += counting;
+	return block;
+}
+
+static void free_block(struct block block)
+{
+	type->free(pool, block);
+}
+
+static void fill(int cpu, int count)
+{
+	for (int i = 0; i < count; i++)
+		held[cpu][i] = alloc();
+}
+
+/* Allocate all, free them in the same order. */
+static void row(int cpu, int count)
+{
+	for (int done = 0; done < count; done += BLOCKS) {
+		fill(cpu, BLOCKS);
+		for (int i = 0; i < BLOCKS; i++)
+			free_block(held[cpu][i]);
+	}
+}
+
+static void lifo(int cpu, int count)
+{
+	(void)cpu;
+	for (int i = 0; i < count; i++)
+		free_block(alloc());
+}
+
+/* Allocate 64, free the last one first. */
+static void batches(int cpu, int count)
+{
+	for (int done = 0; done < count; done += 64) {
+		fill(cpu, 64);
+		for (int i = 64; i-- > 0;)
+			free_block(held[cpu][i]);
+	}
+}
+
+static void random_free(int cpu, int count)
+{
+	for (int done = 0; done < count; done += BLOCKS) {
+		fill(cpu, BLOCKS);
+		for (int i = BLOCKS; i-- > 0;) {
+			int other = random_below(i + 1);
+			struct block block = held[cpu][other];
+
+			held[cpu][other] = held[cpu][i];
+			free_block(block);
+		}
+	}
+}
+
+/* Free one at random or allocate one, so that of so many there are about @percent. */
+static void churn(int cpu, int count, int percent)
+{
+	for (int done = 0; done < count;) {
+		int i = random_below(BLOCKS);
+		bool hold = (int)random_below(100) < percent;
+
+		if (hold && !holds[cpu][i]) {
+			held[cpu][i] = alloc();
+			done++;
+		}
+		if (!hold && holds[cpu][i])
+			free_block(held[cpu][i]);
+		holds[cpu][i] = hold;
+	}
+}
+
+static void churn_50(int cpu, int count)
+{
+	churn(cpu, count, 50);
+}
+
+static void churn_90(int cpu, int count)
+{
+	churn(cpu, count, 90);
+}
+
+/* Move between a half and nine tenths. */
+static void churn_waves(int cpu, int count)
+{
+	for (int done = 0; done < count; done += BLOCKS / 2) {
+		churn(cpu, BLOCKS / 4, 50);
+		churn(cpu, BLOCKS / 4, 90);
+	}
+}
+
+static void put(struct ring *ring, struct block block)
+{
+	while (ring->put - ring->taken == RING)
+		cpu_sleep(&ring->taken);
+	ring->blocks[ring->put++ % RING] = block;
+	cpu_wake_all(&ring->put);
+}
+
+static void free_next(struct ring *ring)
+{
+	struct block block;
+
+	while (ring->put == ring->taken)
+		cpu_sleep(&ring->put);
+	block = ring->blocks[ring->taken++ % RING];
+	cpu_wake_all(&ring->taken);
+	free_block(block);
+}
+
+/* Each CPU with an even number allocates for the next one. */
+static void hand_over(int cpu, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (cpu % 2 == 0)
+			put(&rings[cpu], alloc());
+		else
+			free_next(&rings[cpu - 1]);
+	}
+}
+
+/* All allocate, and the first CPU frees. */
+static void many_to_one(int cpu, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (cpu)
+			put(&rings[cpu], alloc());
+		for (int other = 1; !cpu && other < nr_cpus; other++)
+			free_next(&rings[other]);
+	}
+}
+
+/* The first CPU allocates, and all others free. */
+static void one_to_many(int cpu, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (cpu)
+			free_next(&rings[cpu]);
+		for (int other = 1; !cpu && other < nr_cpus; other++)
+			put(&rings[other], alloc());
+	}
+}
+
+static const struct workload workloads[] = {
+	{ "row-16", 16, 16, 0, row },
+	{ "row-64", 64, 64, 0, row },
+	{ "row-256", 256, 256, 0, row },
+	{ "row-1024", 1024, 1024, 0, row },
+	{ "row-4096", 4096, 4096, 0, row },
+	{ "row-68", 68, 32, 4096, row },
+	{ "lifo", 64, 64, 0, lifo },
+	{ "batches", 64, 64, 0, batches },
+	{ "random-free", 64, 64, 0, random_free },
+	{ "churn-50", 64, 64, 0, churn_50 },
+	{ "churn-90", 64, 64, 0, churn_90 },
+	{ "churn-50-90", 64, 64, 0, churn_waves },
+	{ "hand-over", 64, 64, 0, hand_over },
+	{ "many-to-one", 64, 64, 0, many_to_one },
+	{ "one-to-many", 64, 64, 0, one_to_many },
+};
+
+/* All CPUs come here, and the last one begins to count. */
+static void begin_to_count(void)
+{
+	if (++waiting < nr_cpus) {
+		cpu_sleep(&waiting);
+		return;
+	}
+	counting = true;
+	cache_count();
+	cpu_wake_all(&waiting);
+}
+
+static void body(int cpu)
+{
+	workload->work(cpu, WARM * BLOCKS);
+	begin_to_count();
+	workload->work(cpu, ROUNDS * BLOCKS);
+}
+
+unsigned long workload_run(const struct pool_type *pool_type, const char *name, int cpus,
+			   unsigned long seed)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(workloads); i++) {
+		if (!strcmp(workloads[i].name, name))
+			workload = &workloads[i];
+	}
+	if (!workload)
+		die("there is no such workload");
+	nr_cpus = cpus;
+	type = pool_type;
+	pool = type->create(workload->size, workload->align, workload->boundary);
+	cpus_run(cpus, seed, body);
+	return pairs;
+}
