@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! For each CPU, the page from which it allocates, and the one into which it frees.
+//! For each CPU, the page from which it allocates, the one into which it frees, and the one that it
+//! has added last.
 //!
 //! These are hints that keep CPUs out of each other's cache lines, not rights: any thread may
 //! allocate from any page. So it does not matter if a task migrates right after it has looked up
@@ -26,7 +27,8 @@ use kernel::{
         Acquire,
         Atomic,
         Full,
-        Relaxed, //
+        Relaxed,
+        Release, //
     },
 };
 
@@ -37,20 +39,23 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// Both are [`Page::nothing`] or a page of the pool that this belongs to.
+/// All are [`Page::nothing`] or a page of the pool that this belongs to.
 #[repr(align(64))]
 pub(crate) struct CpuPages {
     alloc_from: Atomic<*mut Record>,
     freed_into: Atomic<*mut Record>,
-    /// Blocks taken from other CPUs' pages since this CPU last got one of its own.
-    stolen: Atomic<u32>,
+    added: Atomic<*mut Record>,
+    own: Atomic<*mut Record>,
+    /// How often this CPU has found next to nothing since it last found more.
+    poor_finds: Atomic<u32>,
 }
 
-/// Blocks that a CPU takes from other CPUs' pages before it gets a page of its own.
+/// How often a CPU looks for a page and finds next to nothing before it gets a page of its own: a
+/// page with a block or two, or a block of another CPU's page.
 ///
-/// A CPU that allocates now and then takes no page for itself, and one that allocates much is soon
-/// on its own: 64 is what it would find in a page of 64-byte blocks.
-const MAX_STOLEN: u32 = 64;
+/// What it finds costs other CPUs their cache lines. A pool is larger by this, but not by much: a
+/// page more for the CPU is a page less for it to find poor.
+const MOST_POOR_FINDS: u32 = 4;
 
 /// [`Page::nothing`] for each CPU. Process context; may sleep.
 pub(crate) fn new_cpu_pages() -> Result<Pin<KVBox<[CpuPages]>>> {
@@ -61,7 +66,9 @@ pub(crate) fn new_cpu_pages() -> Result<Pin<KVBox<[CpuPages]>>> {
             Ok::<_, Error>(CpuPages {
                 alloc_from: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 freed_into: Atomic::new(Page::nothing().as_raw().as_ptr()),
-                stolen: Atomic::new(0),
+                added: Atomic::new(Page::nothing().as_raw().as_ptr()),
+                own: Atomic::new(Page::nothing().as_raw().as_ptr()),
+                poor_finds: Atomic::new(0),
             })
         },
         // CAST: The number of CPUs fits a `usize`.
@@ -92,19 +99,14 @@ impl CpuPages {
     /// The page to allocate from.
     #[inline]
     pub(crate) fn alloc_from(&self) -> Page<'_> {
-        // SAFETY: This is one of the two.
+        // SAFETY: This is one of the four.
         unsafe { self.load(&self.alloc_from) }
     }
 
     /// The page to allocate from, as one from which a search goes on to nodes.
-    ///
-    /// Acquire: pairs with [`CpuPages::exchange`]. A search comes to the nodes by way of the
-    /// record, which it reads plainly, and for the kernel's memory model a dependency does not
-    /// reach through a plain read.
     pub(crate) fn search_from(&self) -> Page<'_> {
-        // SAFETY: By the type invariants this is a static, or a page of the pool, which outlives
-        // `self`.
-        unsafe { Page::from_raw(NonNull::new_unchecked(self.alloc_from.load(Acquire))) }
+        // SAFETY: This is one of the four.
+        unsafe { self.acquire(&self.alloc_from) }
     }
 
     /// The page that had no free block until this CPU freed one, most recently.
@@ -112,11 +114,24 @@ impl CpuPages {
     /// It is kept out of sight of others until this CPU has gone on to another page, because until
     /// then it probably frees more into it.
     pub(crate) fn freed_into(&self) -> Page<'_> {
-        // SAFETY: This is one of the two.
+        // SAFETY: This is one of the four.
         unsafe { self.load(&self.freed_into) }
     }
 
-    /// Whether `page` is one of the two.
+    /// The page that this CPU has added to the pool last. Those that it adds stand side by side in
+    /// the page tree.
+    pub(crate) fn added(&self) -> Page<'_> {
+        // SAFETY: This is one of the four.
+        unsafe { self.acquire(&self.added) }
+    }
+
+    /// Of the pages that stand where this CPU adds pages, the one from which it allocated last.
+    pub(crate) fn own(&self) -> Page<'_> {
+        // SAFETY: This is one of the four.
+        unsafe { self.acquire(&self.own) }
+    }
+
+    /// Whether this CPU allocates from `page` or has freed into it.
     pub(crate) fn has(&self, page: Page<'_>) -> bool {
         page == self.alloc_from() || page == self.freed_into()
     }
@@ -132,6 +147,21 @@ impl CpuPages {
         // SAFETY: By the type invariants this is a static, or a page of the pool, which outlives
         // `self`.
         unsafe { Page::from_raw(NonNull::new_unchecked(read_once(which))) }
+    }
+
+    /// As [`CpuPages::load`], for a search that goes on to nodes.
+    ///
+    /// Acquire: pairs with [`CpuPages::exchange`] and [`CpuPages::note_own`]. A search comes to the
+    /// nodes by way of the record, which it reads plainly, and for the kernel's memory model a
+    /// dependency does not reach through a plain read.
+    ///
+    /// # Safety
+    ///
+    /// `which` must be a field of `self`.
+    unsafe fn acquire(&self, which: &Atomic<*mut Record>) -> Page<'_> {
+        // SAFETY: By the type invariants this is a static, or a page of the pool, which outlives
+        // `self`.
+        unsafe { Page::from_raw(NonNull::new_unchecked(which.load(Acquire))) }
     }
 
     /// Takes a block of the page to allocate from, if that is possible at once. `place_of` says
@@ -151,9 +181,7 @@ impl CpuPages {
     ///
     /// `page` must be of the pool that this belongs to.
     pub(crate) unsafe fn set_alloc_from(&self, page: Page<'_>) -> Page<'_> {
-        // Relaxed: as in `note_stolen`.
-        self.stolen.store(0, Relaxed);
-        // SAFETY: This is one of the two, and the caller vouches for `page`.
+        // SAFETY: This is one of the four, and the caller vouches for `page`.
         unsafe { self.exchange(&self.alloc_from, page) }
     }
 
@@ -163,8 +191,32 @@ impl CpuPages {
     ///
     /// `page` must be of the pool that this belongs to.
     pub(crate) unsafe fn set_freed_into(&self, page: Page<'_>) -> Page<'_> {
-        // SAFETY: This is one of the two, and the caller vouches for `page`.
+        // SAFETY: This is one of the four, and the caller vouches for `page`.
         unsafe { self.exchange(&self.freed_into, page) }
+    }
+
+    /// Notes that this CPU allocates from `page`, which stands where it adds pages.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be of the pool that this belongs to.
+    pub(crate) unsafe fn note_own(&self, page: Page<'_>) {
+        // INVARIANT: The caller vouches for `page`.
+        // Release: the record is seen through this as this thread has seen it.
+        self.own.store(page.as_raw().as_ptr(), Release);
+    }
+
+    /// Notes that this CPU has added `page` to the pool, and allocates from it.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be of the pool that this belongs to.
+    pub(crate) unsafe fn note_added(&self, page: Page<'_>) {
+        // INVARIANT: The caller vouches for `page`.
+        // Release: as in `note_own`.
+        self.added.store(page.as_raw().as_ptr(), Release);
+        // SAFETY: The caller vouches for `page`.
+        unsafe { self.note_own(page) };
     }
 
     /// Full: releases the new page to other CPUs, and orders the exchange before the look at the
@@ -182,21 +234,25 @@ impl CpuPages {
         unsafe { Page::from_raw(NonNull::new_unchecked(old)) }
     }
 
-    /// Notes that this CPU has taken a block from another CPU's page.
-    pub(crate) fn note_stolen(&self) {
+    /// Notes that this CPU has looked for a page, and whether it has found next to nothing.
+    pub(crate) fn note_find(&self, poor: bool) {
         // Relaxed, and not one operation: it does not matter if the count is a bit off.
-        self.stolen
-            .store(read_once(&self.stolen).wrapping_add(1), Relaxed);
+        let finds = if poor {
+            read_once(&self.poor_finds).wrapping_add(1)
+        } else {
+            0
+        };
+
+        self.poor_finds.store(finds, Relaxed);
     }
 
     /// Whether this CPU should get a page of its own now. If so, it is not asked for again soon,
     /// even if it gets none.
     pub(crate) fn claim_own_page(&self) -> bool {
-        let claims = read_once(&self.stolen) >= MAX_STOLEN;
+        let claims = read_once(&self.poor_finds) >= MOST_POOR_FINDS;
 
         if claims {
-            // Relaxed: as in `note_stolen`.
-            self.stolen.store(0, Relaxed);
+            self.note_find(false);
         }
         claims
     }

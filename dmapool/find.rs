@@ -16,6 +16,10 @@ use kernel::{
     prelude::*, //
 };
 
+/// A page of other CPUs that has fewer free blocks than this, beside the one that is taken, is next
+/// to nothing.
+const POOR: u32 = 2;
+
 impl RawPool<'_> {
     /// Allocates a block from wherever there is one; from `last_resort` before the pool grows.
     pub(crate) fn find_or_grow<'a>(
@@ -27,9 +31,10 @@ impl RawPool<'_> {
 
         if let Some(block) = self
             .take(cpu.alloc_from())
+            .or_else(|| self.search_own(cpu))
+            .or_else(|| self.grow_for_cpu(cpu, flags))
             .or_else(|| self.search(cpu))
             .or_else(|| self.take_freed(cpu))
-            .or_else(|| self.grow_for_cpu(cpu, flags))
             .or_else(|| self.steal(cpu))
             .or_else(|| last_resort(self))
         {
@@ -54,31 +59,50 @@ impl RawPool<'_> {
         })
     }
 
-    /// Takes a block of an announced page, from which this CPU allocates from now on.
-    fn search<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
-        let found = || self.tree.find(Kind::Partial, cpu.search_from());
+    /// Takes a block of an announced page that stands where this CPU adds pages, and from which it
+    /// allocates from now on.
+    fn search_own<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
+        let found = || {
+            let tree = &self.tree;
+
+            tree.find_own(Kind::Partial, cpu.own(), cpu.added())
+        };
 
         // A page that was announced can have no free block by now.
         iter::from_fn(found).find_map(|page| {
-            let block = self.take(page)?;
+            // SAFETY: The page is of this pool.
+            unsafe { cpu.note_own(page) };
+            self.take_and_switch(page)
+        })
+    }
 
-            self.switch_to(page);
+    /// Takes a block of any announced page, from which this CPU allocates from now on.
+    fn search<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
+        let found = || self.tree.find(Kind::Partial, cpu.search_from());
+
+        iter::from_fn(found).find_map(|page| {
+            let block = self.take_and_switch(page)?;
+
+            cpu.note_find(page.count_free() < POOR);
             Some(block)
         })
     }
 
-    /// Takes a block of the page into which this CPU has freed, and from which it allocates from
-    /// now on: that page is in its cache.
-    fn take_freed<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
-        let page = cpu.freed_into();
+    /// Takes a block of `page`, from which this CPU allocates from now on if there is one.
+    fn take_and_switch<'pool>(&self, page: Page<'pool>) -> Option<Allocated<'pool>> {
         let block = self.take(page)?;
 
         self.switch_to(page);
         Some(block)
     }
 
-    /// Adds a page for a CPU that has allocated from other CPUs' pages for a while, if that is
-    /// easy.
+    /// Takes a block of the page into which this CPU has freed, and from which it allocates from
+    /// now on: that page is in its cache.
+    fn take_freed<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
+        self.take_and_switch(cpu.freed_into())
+    }
+
+    /// Adds a page for a CPU that has found next to nothing for a while, if that is easy.
     fn grow_for_cpu(&self, cpu: &CpuPages, flags: Flags) -> Option<Allocated<'_>> {
         if !cpu.claim_own_page() {
             return None;
@@ -101,7 +125,7 @@ impl RawPool<'_> {
             .flat_map(|one| [one.alloc_from(), one.freed_into()])
             .find_map(|page| self.take(page))?;
 
-        cpu.note_stolen();
+        cpu.note_find(true);
         Some(block)
     }
 }

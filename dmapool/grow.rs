@@ -83,17 +83,27 @@ impl RawPool<'_> {
 
     /// An unpopulated page in the tree, that is given to nobody else.
     fn unpopulated_page(&self, flags: Flags) -> Result<Page<'_>> {
-        if let Some(page) = self.tree.find(Kind::Unpopulated, Page::nothing()) {
+        let cpu = self.this_cpu();
+        let beside = cpu.added();
+
+        if let Some(page) = self
+            .tree
+            .find_own(Kind::Unpopulated, cpu.own(), beside)
+            .or_else(|| self.tree.find(Kind::Unpopulated, Page::nothing()))
+        {
             return Ok(page);
         }
 
         let flags = gfp::for_records(flags);
         let page = Page::new(&self.spec, flags, self.node)?;
+        let pool = NonNull::from(self).cast();
         // SAFETY: The tree is this pool's. The page is new, and stays if it is inserted.
-        unsafe { self.tree.insert(NonNull::from(self).cast(), page, flags) }.inspect_err(|_| {
+        unsafe { self.tree.insert(pool, page, beside, flags) }.inspect_err(|_| {
             // SAFETY: The tree did not take the page, so nobody else has it.
             drop(unsafe { page.free_record(&self.spec) });
         })?;
+        // SAFETY: The page is of this pool now.
+        unsafe { cpu.note_added(page) };
         Ok(page)
     }
 

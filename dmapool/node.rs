@@ -22,7 +22,8 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Full, //
+        Full,
+        Release, //
     },
 };
 
@@ -45,6 +46,7 @@ pub(crate) enum Kind {
 ///
 /// - A child, once it is not null, never changes, and what it points to lives as long as the tree:
 ///   a page's record if `height` is 0, or else a node whose height is less by one.
+/// - `older` is null or points to another leaf of the same tree, and then never changes.
 /// - `parent` is the node whose child `slot` this is, or `None` for a root.
 /// - `pool` is the pool to which the tree belongs, as [`RawPool`] knows it, and outlives the tree.
 ///
@@ -56,6 +58,7 @@ pub(crate) struct Node {
     slot: u32,
     height: u32,
     pool: NonNull<c_void>,
+    older: Atomic<*mut Node>,
     children: [Atomic<*mut c_void>; FANOUT as usize],
 }
 
@@ -86,6 +89,7 @@ impl Node {
                 slot: parent.map_or(0, |(_, slot)| slot),
                 height,
                 pool,
+                older: Atomic::new(null_mut()),
                 children: array::from_fn(|_| Atomic::new(null_mut())),
             },
             flags,
@@ -111,6 +115,25 @@ impl Node {
         let parent = unsafe { self.parent?.as_ref() };
 
         Some((parent, self.slot))
+    }
+
+    /// For a leaf, the one to which the CPU that adds pages here has added them before.
+    pub(crate) fn older(&self) -> Option<&Node> {
+        // SAFETY: By the type invariants it is null or a node, which lives as long as the tree.
+        // What is loaded through the pointer depends on its address, as in `child`.
+        unsafe { read_once(&self.older).as_ref() }
+    }
+
+    /// Makes `older` the one to which this CPU has added pages before.
+    ///
+    /// # Safety
+    ///
+    /// Both must be leaves of the same tree, `older` must be in use for longer, and this be called
+    /// once for each.
+    pub(crate) unsafe fn set_older(&self, older: &Node) {
+        // INVARIANT: The caller vouches for `older`, and for there having been none.
+        // Release: the leaf is seen through this as this thread has seen it.
+        self.older.store(NonNull::from(older).as_ptr(), Release);
     }
 
     /// Bit n is set if child n may be, or have below it, a page of `kind`. A set bit can be stale;

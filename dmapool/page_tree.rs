@@ -3,9 +3,12 @@
 //! The page tree: all pages of a pool by number, and a way to a page of the kind that is sought
 //! which passes by those that are not.
 //!
-//! The first 64 pages stand in a subtree of height 0, which is a single leaf, the next 4,096 in one
-//! of height 1, and so on. A subtree never changes its shape, and neither nodes nor pages leave it
-//! before the pool is destroyed; that is what makes it safe to walk without a lock.
+//! The first 64 numbers stand in a subtree of height 0, which is a single leaf, the next 4,096 in
+//! one of height 1, and so on. A subtree never changes its shape, and neither nodes nor pages leave
+//! it before the pool is destroyed; that is what makes it safe to walk without a lock.
+//!
+//! A CPU that adds a page has a leaf for that, which it fills, and then another one. So CPUs search
+//! and announce in different leaves, and have a cache line in common only where they go further up.
 //!
 //! A search follows the summaries of the nodes. One that finds a stale bit clears it, looks again,
 //! and sets it again if it was wrong.
@@ -24,6 +27,7 @@ use crate::{
 use core::{
     array,
     ptr::{
+        self,
         null_mut,
         NonNull, //
     },
@@ -41,6 +45,9 @@ use kernel::{
 
 /// Subtrees of a page tree; the last one has this height less one.
 const SUBTREES: usize = 4;
+
+/// The most leaves of its own that a CPU looks into before it searches the whole tree.
+const MOST_OWN: usize = 8;
 
 /// What the children of a node are, and how they are searched.
 impl Node {
@@ -98,9 +105,11 @@ impl Node {
 /// # Invariants
 ///
 /// Root n is null or points to the root of a subtree of height n, allocated as a [`KBox`], that the
-/// tree owns. All pages below `len` exist.
+/// tree owns. The pages of a leaf stand in its first slots, and those below `len` that are in use
+/// are all that there are.
 pub(crate) struct PageTree {
     roots: [Atomic<*mut Node>; SUBTREES],
+    /// The first number of the leaf that is made next.
     len: Atomic<u32>,
 }
 
@@ -142,15 +151,8 @@ impl PageTree {
         }
     }
 
-    /// How many pages there are, unpopulated ones included.
-    ///
-    /// Acquire: pairs with the step in [`PageTree::insert`].
-    pub(crate) fn len(&self) -> u32 {
-        self.len.load(Acquire)
-    }
-
-    /// Page `number`, if there is one.
-    pub(crate) fn get(&self, number: u32) -> Option<Page<'_>> {
+    /// The leaf in which page `number` stands, if there is one.
+    fn leaf(&self, number: u32) -> Option<&Node> {
         let (mut height, number) = locate(number)?;
         let mut node = self.root(height)?;
 
@@ -158,12 +160,50 @@ impl PageTree {
             node = node.child_node(slot_at(height, number))?;
             height = height.wrapping_sub(1);
         }
-        node.child_page(slot_at(0, number))
+        Some(node)
     }
 
-    /// All pages, in the order of their numbers.
+    /// Page `number`, if there is one.
+    pub(crate) fn get(&self, number: u32) -> Option<Page<'_>> {
+        self.leaf(number)?.child_page(slot_at(0, number))
+    }
+
+    /// All pages, unpopulated ones included, in the order of their numbers.
     pub(crate) fn pages(&self) -> impl Iterator<Item = Page<'_>> {
-        (0..self.len()).filter_map(|number| self.get(number))
+        // Acquire: pairs with the step in `insert`.
+        let leaves = self.len.load(Acquire) / FANOUT;
+
+        (0..leaves)
+            .filter_map(|leaf| self.leaf(leaf.wrapping_mul(FANOUT)))
+            .flat_map(|leaf| (0..FANOUT).map_while(|slot| leaf.child_page(slot)))
+    }
+
+    /// Finds a page of `kind` in the leaves to which a CPU adds pages, the last one being `added`,
+    /// and takes its announcement.
+    ///
+    /// The search begins after `last`, which is in one of these leaves, and goes round: from newer
+    /// leaves to older ones, as far as there are not too many.
+    pub(crate) fn find_own<'a>(
+        &'a self,
+        kind: Kind,
+        last: Page<'a>,
+        added: Page<'a>,
+    ) -> Option<Page<'a>> {
+        let (first, newest) = (last.leaf()?, added.leaf()?);
+        let mut leaf = first;
+        let mut from = last.slot().wrapping_add(1);
+
+        for _ in 0..MOST_OWN {
+            if let Some(slot) = leaf.summary(kind).take_from(from) {
+                return leaf.child_page(slot);
+            }
+            if from == 0 && ptr::eq(leaf, first) {
+                break;
+            }
+            from = 0;
+            leaf = leaf.older().unwrap_or(newest);
+        }
+        None
     }
 
     /// Finds a page of `kind`, and takes its announcement.
@@ -198,7 +238,8 @@ impl PageTree {
         (height..SUBTREES as u32).map_while(|height| self.root(height))
     }
 
-    /// Appends `page`, and does not announce it.
+    /// Adds `page`, and does not announce it: in the leaf of `beside`, or, if that has no room or
+    /// `beside` is in no tree, in a leaf that has no page yet.
     ///
     /// Any context that `flags` allow.
     ///
@@ -215,29 +256,57 @@ impl PageTree {
         &self,
         pool: NonNull<c_void>,
         page: Page<'_>,
+        beside: Page<'_>,
         flags: Flags,
     ) -> Result {
-        let mut number = self.len();
+        if let Some(leaf) = beside.leaf() {
+            let first = beside.number().wrapping_sub(beside.slot());
 
-        loop {
-            // SAFETY: The caller vouches for `pool`.
-            let leaf = unsafe { self.leaf(pool, number, flags)? };
-
-            // SAFETY: The page is in no tree before `adopt` succeeds, and is the caller's alone.
-            unsafe { page.link(leaf, number) };
-            // SAFETY: `leaf` has height 0, and the caller does not free the page.
-            let adopted = unsafe { leaf.adopt(number % FANOUT, page.as_raw()) };
-
-            // INVARIANT: Page `number` exists now, inserted by this thread or another one. The one
-            // that is late in stepping on finds that done. Full: releases the page to those who
-            // load the length.
-            let next = number.wrapping_add(1);
-            let _ = self.len.cmpxchg(number, next, Full);
-            if adopted {
+            // SAFETY: The page is the caller's alone, who does not free it if this succeeds.
+            if unsafe { Self::insert_into(leaf, first, beside.slot().wrapping_add(1), page) } {
                 return Ok(());
             }
-            number = next;
         }
+        loop {
+            // Relaxed: the exchange decides.
+            let first = self.len.load(Relaxed);
+            // SAFETY: The caller vouches for `pool`.
+            let leaf = unsafe { self.leaf_or_new(pool, first, flags)? };
+
+            // Full: releases the leaf to those who load the length.
+            let next = first.wrapping_add(FANOUT);
+            if self.len.cmpxchg(first, next, Full).is_err() {
+                continue;
+            }
+            if let Some(older) = beside.leaf() {
+                // SAFETY: Both are leaves of this tree, and this thread alone has stepped on.
+                unsafe { leaf.set_older(older) };
+            }
+            // SAFETY: The page is the caller's alone, who does not free it if this succeeds.
+            if unsafe { Self::insert_into(leaf, first, 0, page) } {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds `page` to `leaf`, in which page `first` is the first one and `used` slots or more are in
+    /// use. Returns whether there was room for it.
+    ///
+    /// # Safety
+    ///
+    /// - `leaf` must be a leaf, and `first` the number that the page in its first slot has. The
+    ///   first `used` slots must be in use.
+    /// - The caller must be the only one who has `page`, and must not free it if this succeeds.
+    unsafe fn insert_into(leaf: &Node, first: u32, used: u32, page: Page<'_>) -> bool {
+        (used..FANOUT)
+            .filter(|slot| leaf.child(*slot).is_none())
+            // INVARIANT: All slots before this one are in use.
+            // SAFETY: The page is in no tree before `adopt` succeeds, and is the caller's alone.
+            // `leaf` has height 0, and the caller does not free the page.
+            .any(|slot| unsafe {
+                page.link(leaf, first.wrapping_add(slot));
+                leaf.adopt(slot, page.as_raw())
+            })
     }
 
     fn root(&self, height: u32) -> Option<&Node> {
@@ -274,12 +343,17 @@ impl PageTree {
         self.root(height).ok_or(ENOMEM)
     }
 
-    /// The leaf for page `number`, which is made with all nodes above it if there is none.
+    /// The leaf for page `number`, which is made, with all nodes above it, if there is none.
     ///
     /// # Safety
     ///
     /// `pool` must be the pool to which the tree belongs.
-    unsafe fn leaf(&self, pool: NonNull<c_void>, number: u32, flags: Flags) -> Result<&Node> {
+    unsafe fn leaf_or_new(
+        &self,
+        pool: NonNull<c_void>,
+        number: u32,
+        flags: Flags,
+    ) -> Result<&Node> {
         let (mut height, number) = locate(number).ok_or(ENOMEM)?;
         // SAFETY: The caller vouches for `pool`.
         let mut node = unsafe { self.root_or_new(pool, height, flags)? };

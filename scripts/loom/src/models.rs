@@ -412,17 +412,19 @@ models! {
     put_put_one_cpu(blocks: 1): |pool| only(pool, [1, 1, 1]), [(0, put), (0, put)];
 
     exchange_twice(blocks: 2): |pool| only(pool, [2, 2]), [(0, put_put_get), (1, put_put_get)];
-    exchange_three(blocks: 1, preemptions: Some(1)): |pool| only(pool, [1, 1]),
+    exchange_three(blocks: 1, atomics: 96, preemptions: Some(1)): |pool| only(pool, [1, 1]),
         [(0, put_get), (0, put_get), (0, get_put)];
 
     // Current pages.
     put_while_replaced(blocks: 1): alloc_page_and_freed, [(0, get), (0, put)];
     put_while_replaced_elsewhere(blocks: 1): alloc_page_and_freed, [(0, get), (1, put)];
     // A search clears an announcement that is made again.
-    announce_while_searched(blocks: 1): stale_announcement, [(0, get), (1, put)];
+    announce_while_searched(blocks: 1, preemptions: Some(4)): stale_announcement,
+        [(0, get), (1, put)];
 
     // Who makes a tree, and a leaf below its root?
-    grow_grow_tree(blocks: 1, preemptions: Some(2)): |pool| taken(pool, [64]), [(0, get), (1, get)];
+    grow_grow_tree(blocks: 1, atomics: 96, preemptions: Some(2)): |pool| taken(pool, [64]),
+        [(0, get), (1, get)];
 
     // Shrinking.
     shrink_get(blocks: 2): |pool| free(pool, 2), [(0, shrink), (1, get)];
@@ -431,7 +433,7 @@ models! {
     shrink_put(blocks: 2): |pool| taken(pool, [0, 1]), [(0, shrink), (1, put)];
     shrink_bulk(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get_bulk)];
     shrink_words(blocks: 65, preemptions: Some(6)): two_words, [(0, shrink), (0, get_two)];
-    shrink_put_get(blocks: 1, preemptions: Some(2)): |pool| taken(pool, [1]),
+    shrink_put_get(blocks: 1, atomics: 128, preemptions: Some(2)): |pool| taken(pool, [1]),
         [(0, put_get), (1, get_put), (2, shrink)];
     shrink_put_get_one_cpu(blocks: 1, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (0, get_put), (0, shrink)];
@@ -442,7 +444,7 @@ models! {
     shrink_shrink_get(blocks: 1, preemptions: Some(2)): |pool| free(pool, 1),
         [(0, shrink), (1, shrink), (2, get)];
     // The same, and the page has more blocks than before, of which one is free.
-    shrink_shrink_grow(blocks: 1, joins: true, preemptions: Some(4)): free_and_large,
+    shrink_shrink_grow(blocks: 1, atomics: 96, joins: true, preemptions: Some(4)): free_and_large,
         [(0, shrink), (0, |pool, blocks| {
             let mut blocks = get_two(pool, shrink(pool, blocks));
 
@@ -515,8 +517,8 @@ models! {
         limit_dma(usize::MAX);
         blocks
     }, [(0, refill), (1, put)];
-    reserve_three(blocks: 1, options: RESERVE, preemptions: Some(2)): paged_and_reserved,
-        [(0, put), (1, put_get_atomic), (2, refill)];
+    reserve_three(blocks: 1, atomics: 96, options: RESERVE, preemptions: Some(2)):
+        paged_and_reserved, [(0, put), (1, put_get_atomic), (2, refill)];
     reserve_three_shrink(blocks: 1, options: RESERVE, preemptions: Some(2)): paged_and_reserved,
         [(0, put), (1, put_get_atomic), (2, shrink)];
 
