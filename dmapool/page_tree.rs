@@ -289,8 +289,8 @@ impl PageTree {
         }
     }
 
-    /// Adds `page` to `leaf`, in which page `first` is the first one and `used` slots or more are in
-    /// use. Returns whether there was room for it.
+    /// Adds `page` to `leaf`, in which page `first` is the first one and `used` slots or more are
+    /// in use. Returns whether there was room for it.
     ///
     /// # Safety
     ///
