@@ -34,7 +34,7 @@ impl RawPool<'_> {
             return None;
         }
         self.this_cpu()
-            .try_alloc(|index| self.spec.geometry.place_in_dense(index))
+            .try_alloc(|index| self.spec.place_in_dense(index))
     }
 
     /// Allocates a block in any case, after [`RawPool::alloc_at_once`] has not.
@@ -51,10 +51,7 @@ impl RawPool<'_> {
 
     /// Allocates a block, and leaves in it what there is.
     fn alloc_uninit(&self, flags: Flags) -> Result<Allocated<'_>> {
-        match self
-            .this_cpu()
-            .try_alloc(|index| self.geometry().place_of(index))
-        {
+        match self.this_cpu().try_alloc(|index| self.spec.place_of(index)) {
             Some(block) => Ok(block),
             None => self.alloc_elsewhere(flags),
         }
@@ -88,7 +85,7 @@ impl RawPool<'_> {
         flags: Flags,
         mut f: impl FnMut(Allocated<'pool>),
     ) -> Result {
-        let geometry = self.spec.geometry;
+        let spec = self.spec;
         let mut left = count;
 
         while left > 0 {
@@ -102,7 +99,7 @@ impl RawPool<'_> {
                 // INVARIANT: `take_many` returns blocks that nobody else has.
                 f(Allocated {
                     page,
-                    place: geometry.place_of(index),
+                    place: spec.place_of(index),
                 })
             });
             left = left.saturating_sub(more);

@@ -130,12 +130,14 @@ impl RawPool<'_> {
         if address_at(unsafe { page.memory() }, offset.into()) != address {
             return Err(BadFree::Mismatch);
         }
-        let place = self.spec.geometry.block_at(offset).ok_or(BadFree::Inside)?;
+        let geometry = &self.spec.geometry;
+        let place = geometry.block_at(offset).ok_or(BadFree::Inside)?;
+        let place = place.marked(self.spec.marks);
         if !page.has_block(place.index().into()) {
             return Err(BadFree::Inside);
         }
 
-        if page.has_slow_free() && page.is_allocated_now(place.index()) {
+        if place.has_slow_free() && page.is_allocated_now(place.index()) {
             // INVARIANT: The block is allocated, and by the requirements it is the caller's.
             self.fill_freed(&Allocated { page, place });
         }

@@ -55,7 +55,7 @@ impl RawPool<'_> {
         // INVARIANT: `Page::take` returns a block that nobody else has.
         page.take().map(|index| Allocated {
             page,
-            place: self.geometry().place_of(index),
+            place: self.spec.place_of(index),
         })
     }
 

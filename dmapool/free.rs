@@ -19,7 +19,7 @@ impl Allocated<'_> {
     pub(crate) unsafe fn free(&self) {
         // SAFETY: The caller does not use the block after this.
         unsafe {
-            if self.page.has_slow_free() {
+            if self.place.has_slow_free() {
                 self.free_slow();
             } else {
                 self.give_to_page();

@@ -14,7 +14,10 @@ use crate::{
         Word,
         WORD_BITS, //
     },
-    geometry::Geometry,
+    geometry::{
+        Geometry,
+        Place, //
+    },
     node::{
         Kind,
         Node,
@@ -55,8 +58,23 @@ pub(crate) struct PageSpec {
     pub(crate) geometry: Geometry,
     /// Whether blocks can go out as tokens.
     pub(crate) tokens: bool,
-    /// Whether there is more to do when a block is freed than to give its bit back.
-    pub(crate) slow_free: bool,
+    /// [`SLOW_FREE`](crate::geometry::SLOW_FREE) if there is more to do when a block is freed than to
+    /// give its bit back, or 0.
+    pub(crate) marks: u64,
+}
+
+impl PageSpec {
+    /// Where block `index` of a page lies.
+    #[inline]
+    pub(crate) fn place_of(&self, index: u32) -> Place {
+        self.geometry.place_of(index).marked(self.marks)
+    }
+
+    /// The same for a dense geometry.
+    #[inline(always)]
+    pub(crate) fn place_in_dense(&self, index: u32) -> Place {
+        self.geometry.place_in_dense(index).marked(self.marks)
+    }
 }
 
 /// The record of a page. Its bitmap of free blocks follows it in memory, and then, if the pool has
@@ -85,16 +103,13 @@ pub(crate) struct PageSpec {
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
-    /// The page's number, [`SLOW_FREE`] and [`TOKENS`].
+    /// The page's number and [`TOKENS`].
     number: u32,
     /// The first block of the word from which one was last taken, where there are probably more.
     hint: Atomic<i16>,
     /// Blocks of the page; 0 if nobody can have one.
     blocks: Atomic<i16>,
 }
-
-/// The bit of [`Record::number`] that says whether there is more to do when a block is freed.
-const SLOW_FREE: u32 = 1 << 31;
 
 /// The bit of [`Record::number`] that says whether there are counts for tokens.
 const TOKENS: u32 = 1 << 30;
@@ -175,7 +190,6 @@ impl<'pool> Page<'pool> {
     pub(crate) fn new(spec: &PageSpec, flags: Flags, node: NumaNode) -> Result<Self> {
         let (layout, counts) = Record::layout(spec)?;
         let record = Kmalloc::alloc(layout, flags, node)?.cast::<Record>();
-        let slow_free = if spec.slow_free { SLOW_FREE } else { 0 };
         let tokens = if spec.tokens { TOKENS } else { 0 };
 
         // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
@@ -185,7 +199,7 @@ impl<'pool> Page<'pool> {
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number: slow_free | tokens,
+                number: tokens,
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
             })
@@ -250,12 +264,6 @@ impl<'pool> Page<'pool> {
         unsafe { self.0.as_ref() }
     }
 
-    /// Whether there is more to do when a block is freed than to give it back.
-    #[inline]
-    pub(crate) fn has_slow_free(self) -> bool {
-        self.record().number & SLOW_FREE != 0
-    }
-
     /// The count for tokens of block `index`, if the pool has tokens and the page may have such a
     /// block. `spec` is that of the page's pool.
     pub(crate) fn token_count(self, index: u32, spec: &PageSpec) -> Option<&'pool TokenCount> {
@@ -289,7 +297,7 @@ impl<'pool> Page<'pool> {
         // SAFETY: The caller is the only one who has the page.
         unsafe {
             (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
-            let flags = (*record).number & (SLOW_FREE | TOKENS);
+            let flags = (*record).number & TOKENS;
             (&raw mut (*record).number).write(number | flags);
         }
     }
@@ -306,7 +314,7 @@ impl<'pool> Page<'pool> {
 
     /// The page's number in the page tree.
     pub(crate) fn number(self) -> u32 {
-        self.record().number & !(SLOW_FREE | TOKENS)
+        self.record().number & !TOKENS
     }
 
     /// Which child of its leaf the page is.

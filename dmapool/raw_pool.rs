@@ -17,7 +17,10 @@ use crate::{
         new_cpu_pages,
         CpuPages, //
     },
-    geometry::Geometry,
+    geometry::{
+        Geometry,
+        SLOW_FREE, //
+    },
     init::InitPolicy,
     module_parameters,
     options::Options,
@@ -105,10 +108,11 @@ impl<'bound> RawPool<'bound> {
         options.check(dev)?;
 
         let init = InitPolicy::new(module_parameters::poison.value());
+        let slow_free = init.on_free().is_some() || options.min_nr != 0;
         let spec = PageSpec {
             geometry,
             tokens: options.tokens,
-            slow_free: init.on_free().is_some() || options.min_nr != 0,
+            marks: if slow_free { SLOW_FREE } else { 0 },
         };
         let addresses = if options.checked_frees {
             Some(AddressMap::new(&geometry)?)
@@ -133,7 +137,7 @@ impl<'bound> RawPool<'bound> {
             reserve: Reserve::new(options.min_nr)?,
             addresses,
             plain_alloc: geometry.is_dense() && !init.always,
-            plain_free: geometry.is_dense() && !spec.slow_free,
+            plain_free: geometry.is_dense() && !slow_free,
             refill_work,
             pages: Atomic::new(0),
             high_water: Atomic::new(0),

@@ -109,7 +109,7 @@ impl RawPool<'_> {
             .take_back(raw.count())
             .then(|| Allocated {
                 page,
-                place: self.geometry().place_of(index),
+                place: self.spec.place_of(index),
             })
     }
 }
