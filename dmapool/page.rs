@@ -58,8 +58,8 @@ pub(crate) struct PageSpec {
     pub(crate) geometry: Geometry,
     /// Whether blocks can go out as tokens.
     pub(crate) tokens: bool,
-    /// [`SLOW_FREE`](crate::geometry::SLOW_FREE) if there is more to do when a block is freed than to
-    /// give its bit back, or 0.
+    /// [`SLOW_FREE`](crate::geometry::SLOW_FREE) if there is more to do when a block is freed than
+    /// to give its bit back, or 0.
     pub(crate) marks: u64,
 }
 

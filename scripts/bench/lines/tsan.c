@@ -81,6 +81,11 @@ DEFINE_WRITE(unaligned_write16, 16)
 		WRITE(address, sizeof(type));						\
 		return __atomic_fetch_or((type *)address, value, ORDER);			\
 	}										\
+	type __tsan_atomic##bits##_fetch_and(void *address, type value, int order)	\
+	{										\
+		WRITE(address, sizeof(type));						\
+		return __atomic_fetch_and((type *)address, value, ORDER);			\
+	}										\
 	type __tsan_atomic##bits##_fetch_sub(void *address, type value, int order)	\
 	{										\
 		WRITE(address, sizeof(type));						\
