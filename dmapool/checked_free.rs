@@ -92,7 +92,11 @@ impl RawPool<'_> {
     /// is nothing more to do when it is freed than to give its bit back.
     #[inline(always)]
     fn find_plain(&self, address: *mut u8, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
-        let page = self.addresses.as_ref()?.find_recent(dma)?;
+        if !self.plain_free {
+            return None;
+        }
+        // SAFETY: By the type invariants there are addresses then.
+        let page = unsafe { self.addresses.as_ref().unwrap_unchecked() }.find_recent(dma)?;
         // SAFETY: The page is in the address map.
         let memory = unsafe { page.memory() };
         // An address below the page wraps to a distance at which no block begins.
@@ -100,7 +104,7 @@ impl RawPool<'_> {
         let index = self.spec.geometry.index_in_dense(offset);
 
         // CAST: Below the number of blocks, which fits a `u32`.
-        (self.plain_free && page.has_block(index) && address_at(memory, offset) == address)
+        (page.has_block(index) && address_at(memory, offset) == address)
             .then_some((page, index as u32))
     }
 

@@ -337,8 +337,8 @@ impl<'pool> Page<'pool> {
     /// Relaxed: right for a thread that has taken a bit, and a guess for others.
     #[inline]
     pub(crate) fn blocks(self) -> u32 {
-        // CAST: By the invariants of `Geometry` not negative.
-        read_once(&self.record().blocks) as u32
+        // CAST: By the invariants of `Geometry` not negative, so there is no sign to extend.
+        read_once(&self.record().blocks) as u16 as u32
     }
 
     /// The words of the bitmap, in the order of the blocks.

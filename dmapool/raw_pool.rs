@@ -53,6 +53,7 @@ use kernel::{
 /// # Invariants
 ///
 /// - `cpus` comes from [`new_cpu_pages`].
+/// - There are `addresses` if `plain_free` is set.
 /// - The pool of the nodes of `tree` is this one. It has not moved since there are any.
 pub(crate) struct RawPool<'bound> {
     pub(crate) dev: &'bound Device<Bound>,
@@ -69,7 +70,8 @@ pub(crate) struct RawPool<'bound> {
     /// Whether a block is placed by a multiplication, and nothing is done to it when it is
     /// allocated, unless the caller wants zeroes.
     pub(crate) plain_alloc: bool,
-    /// Whether a block is found by a multiplication, and freed by giving its bit back.
+    /// Whether frees are checked, and a block is found by a multiplication and freed by giving its
+    /// bit back.
     pub(crate) plain_free: bool,
     /// Only if there is a reserve, and the pool is sure to end before its device's binding does.
     pub(crate) refill_work: Option<RefillWork>,
@@ -125,7 +127,8 @@ impl<'bound> RawPool<'bound> {
             None
         };
 
-        // INVARIANT: `cpus` has just been made, and the tree has no nodes.
+        // INVARIANT: `cpus` has just been made, and the tree has no nodes. `plain_free` is set only
+        // if there are `addresses`.
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
@@ -135,9 +138,9 @@ impl<'bound> RawPool<'bound> {
             tree: PageTree::new(),
             cpus: new_cpu_pages()?,
             reserve: Reserve::new(options.min_nr)?,
-            addresses,
             plain_alloc: geometry.is_dense() && !init.always,
-            plain_free: geometry.is_dense() && !slow_free,
+            plain_free: addresses.is_some() && geometry.is_dense() && !slow_free,
+            addresses,
             refill_work,
             pages: Atomic::new(0),
             high_water: Atomic::new(0),
