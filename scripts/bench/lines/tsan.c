@@ -76,11 +76,6 @@ DEFINE_WRITE(unaligned_write16, 16)
 		WRITE(address, sizeof(type));						\
 		return __atomic_fetch_add((type *)address, value, ORDER);			\
 	}										\
-	type __tsan_atomic##bits##_fetch_and(void *address, type value, int order)	\
-	{										\
-		WRITE(address, sizeof(type));						\
-		return __atomic_fetch_and((type *)address, value, ORDER);			\
-	}										\
 	type __tsan_atomic##bits##_fetch_or(void *address, type value, int order)	\
 	{										\
 		WRITE(address, sizeof(type));						\
