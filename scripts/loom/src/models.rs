@@ -395,11 +395,11 @@ models! {
     // Allocating.
     one_page(blocks: 2): |pool| only_free(pool, 2), [(0, get_surely), (1, get_surely)];
     two_pages(blocks: 1): |pool| only_free(pool, 2), [(0, get_surely), (1, get_surely)];
-    three_in_two_pages(blocks: 2): |pool| only_free(pool, 3),
+    three_in_two_pages(blocks: 2, preemptions: Some(4)): |pool| only_free(pool, 3),
         [(0, get_surely), (1, get_surely), (2, get_surely)];
     // One finds the page while the other has taken its announcement.
     search_search(blocks: 2): |pool| announced(pool, 2), [(0, get_surely), (1, get_surely)];
-    search_search_one_cpu(blocks: 1): |pool| announced(pool, 2), [(0, get_surely), (0, get_surely)];
+    search_search_one_cpu(blocks: 1, preemptions: Some(4)): |pool| announced(pool, 2), [(0, get_surely), (0, get_surely)];
     bulk_bulk(blocks: 3): |pool| only_free(pool, 3), [(0, get_bulk), (1, get_bulk)];
 
     // Freeing.
@@ -429,11 +429,11 @@ models! {
     // Shrinking.
     shrink_get(blocks: 2): |pool| free(pool, 2), [(0, shrink), (1, get)];
     shrink_get_fail(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get)];
-    shrink_get_put(blocks: 1): |pool| free(pool, 1), [(0, shrink), (0, get_put)];
+    shrink_get_put(blocks: 1, preemptions: Some(4)): |pool| free(pool, 1), [(0, shrink), (0, get_put)];
     shrink_put(blocks: 2): |pool| taken(pool, [0, 1]), [(0, shrink), (1, put)];
     shrink_bulk(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get_bulk)];
     shrink_words(blocks: 65, preemptions: Some(6)): two_words, [(0, shrink), (0, get_two)];
-    shrink_put_get(blocks: 1, atomics: 128, preemptions: Some(2)): |pool| taken(pool, [1]),
+    shrink_put_get(blocks: 1, atomics: 128, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (1, get_put), (2, shrink)];
     shrink_put_get_one_cpu(blocks: 1, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (0, get_put), (0, shrink)];
@@ -444,7 +444,7 @@ models! {
     shrink_shrink_get(blocks: 1, preemptions: Some(2)): |pool| free(pool, 1),
         [(0, shrink), (1, shrink), (2, get)];
     // The same, and the page has more blocks than before, of which one is free.
-    shrink_shrink_grow(blocks: 1, atomics: 96, joins: true, preemptions: Some(4)): free_and_large,
+    shrink_shrink_grow(blocks: 1, atomics: 96, joins: true, preemptions: Some(3)): free_and_large,
         [(0, shrink), (0, |pool, blocks| {
             let mut blocks = get_two(pool, shrink(pool, blocks));
 
@@ -491,8 +491,8 @@ models! {
     // Growing.
     grow_reserve(blocks: 2, preemptions: Some(7)): empty, [(0, reserve), (1, get)];
     grow_grow_fail(blocks: 2, preemptions: Some(4)): empty_one_page, [(0, get), (1, get)];
-    grow_grow_one_cpu(blocks: 2, preemptions: Some(3)): empty, [(0, get), (0, get)];
-    grow_grow(blocks: 2, preemptions: Some(5)): empty, [(0, get), (1, get)];
+    grow_grow_one_cpu(blocks: 2, preemptions: Some(2)): empty, [(0, get), (0, get)];
+    grow_grow(blocks: 2, preemptions: Some(4)): empty, [(0, get), (1, get)];
 
     // The reserve.
     reserve_put_get(blocks: 1, options: RESERVE): |pool| all(pool, [1, 0]),
