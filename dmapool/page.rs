@@ -338,7 +338,7 @@ impl<'pool> Page<'pool> {
     #[inline]
     pub(crate) fn blocks(self) -> u32 {
         // CAST: By the invariants of `Geometry` not negative, so there is no sign to extend.
-        read_once(&self.record().blocks) as u16 as u32
+        u32::from(read_once(&self.record().blocks) as u16)
     }
 
     /// The words of the bitmap, in the order of the blocks.

@@ -136,7 +136,9 @@ mod suite {
         let geometry = Geometry::new::<2048, 2048, 0>();
         let pool = Pool::new(device.bound(), c"find", geometry)?;
 
-        Thread::spawn(0, || find_each_free_block(&pool, 10_000))?.join()
+        let thread = Thread::spawn(0, || find_each_free_block(&pool, 10_000))?;
+
+        thread.join()
     }
 
     #[test]

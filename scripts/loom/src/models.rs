@@ -399,7 +399,8 @@ models! {
         [(0, get_surely), (1, get_surely), (2, get_surely)];
     // One finds the page while the other has taken its announcement.
     search_search(blocks: 2): |pool| announced(pool, 2), [(0, get_surely), (1, get_surely)];
-    search_search_one_cpu(blocks: 1, preemptions: Some(4)): |pool| announced(pool, 2), [(0, get_surely), (0, get_surely)];
+    search_search_one_cpu(blocks: 1, preemptions: Some(4)):
+        |pool| announced(pool, 2), [(0, get_surely), (0, get_surely)];
     bulk_bulk(blocks: 3): |pool| only_free(pool, 3), [(0, get_bulk), (1, get_bulk)];
 
     // Freeing.
@@ -429,7 +430,8 @@ models! {
     // Shrinking.
     shrink_get(blocks: 2): |pool| free(pool, 2), [(0, shrink), (1, get)];
     shrink_get_fail(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get)];
-    shrink_get_put(blocks: 1, preemptions: Some(4)): |pool| free(pool, 1), [(0, shrink), (0, get_put)];
+    shrink_get_put(blocks: 1, preemptions: Some(4)):
+        |pool| free(pool, 1), [(0, shrink), (0, get_put)];
     shrink_put(blocks: 2): |pool| taken(pool, [0, 1]), [(0, shrink), (1, put)];
     shrink_bulk(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get_bulk)];
     shrink_words(blocks: 65, preemptions: Some(6)): two_words, [(0, shrink), (0, get_two)];
