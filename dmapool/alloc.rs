@@ -30,7 +30,7 @@ impl RawPool<'_> {
         // Without this, misuse would show only when growing.
         gfp::might_alloc(flags);
 
-        if !self.plain_alloc || flags.contains(__GFP_ZERO) {
+        if !self.is_plain(flags) {
             return None;
         }
         self.this_cpu()
@@ -41,12 +41,21 @@ impl RawPool<'_> {
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_slow(&self, flags: Flags) -> Result<Allocated<'_>> {
+        if self.is_plain(flags) {
+            return self.alloc_elsewhere(flags);
+        }
         let block = self.alloc_uninit(flags)?;
 
         if self.must_init(flags) {
             self.init_block(&block, flags);
         }
         Ok(block)
+    }
+
+    /// Whether a block is placed by a multiplication, and then left as it is.
+    #[inline(always)]
+    fn is_plain(&self, flags: Flags) -> bool {
+        self.plain_alloc && !flags.contains(__GFP_ZERO)
     }
 
     /// Allocates a block, and leaves in it what there is.
