@@ -50,11 +50,11 @@ pub(crate) struct CpuPages {
     poor_finds: Atomic<u32>,
 }
 
-/// How often a CPU looks for a page and finds next to nothing before it gets a page of its own: a
-/// page with a block or two, or a block of another CPU's page.
+/// How often a CPU looks for a page and finds next to nothing before it gets one more: a page that
+/// is nearly full, or a block of a page from which another CPU allocates.
 ///
-/// What it finds costs other CPUs their cache lines. A pool is larger by this, but not by much: a
-/// page more for the CPU is a page less for it to find poor.
+/// What it finds costs it a search for each block or two, and other CPUs their cache lines. A pool
+/// is larger by this, but not by much: a page more is a page less for it to find poor.
 const MOST_POOR_FINDS: u32 = 4;
 
 /// [`Page::nothing`] for each CPU. Process context; may sleep.
@@ -246,7 +246,7 @@ impl CpuPages {
         self.poor_finds.store(finds, Relaxed);
     }
 
-    /// Whether this CPU should get a page of its own now. If so, it is not asked for again soon,
+    /// Whether this CPU should get one more page now. If so, it is not asked for again soon,
     /// even if it gets none.
     pub(crate) fn claim_own_page(&self) -> bool {
         let claims = read_once(&self.poor_finds) >= MOST_POOR_FINDS;

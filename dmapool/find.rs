@@ -16,9 +16,18 @@ use kernel::{
     prelude::*, //
 };
 
-/// A page of other CPUs that has fewer free blocks than this, beside the one that is taken, is next
-/// to nothing.
-const POOR: u32 = 2;
+/// A page of whose blocks less than one in this many is free is next to nothing.
+///
+/// A pool that grows so that its CPUs find more grows by about as large a part. Where a page has
+/// fewer blocks than that, one free block is not next to nothing.
+const POOR: u32 = 16;
+
+/// Whether `page`, of which a block was taken just now, had next to nothing.
+fn was_poor(page: Page<'_>) -> bool {
+    let had = 1u32.saturating_add(page.count_free());
+
+    had.saturating_mul(POOR) < page.blocks()
+}
 
 impl RawPool<'_> {
     /// Allocates a block from wherever there is one; from `last_resort` before the pool grows.
@@ -31,8 +40,8 @@ impl RawPool<'_> {
 
         if let Some(block) = self
             .take(cpu.alloc_from())
-            .or_else(|| self.search_own(cpu))
             .or_else(|| self.grow_for_cpu(cpu, flags))
+            .or_else(|| self.search_own(cpu))
             .or_else(|| self.search(cpu))
             .or_else(|| self.take_freed(cpu))
             .or_else(|| self.steal(cpu))
@@ -72,7 +81,7 @@ impl RawPool<'_> {
         iter::from_fn(found).find_map(|page| {
             // SAFETY: The page is of this pool.
             unsafe { cpu.note_own(page) };
-            self.take_and_switch(page)
+            self.take_found(cpu, page)
         })
     }
 
@@ -80,12 +89,16 @@ impl RawPool<'_> {
     fn search<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
         let found = || self.tree.find(Kind::Partial, cpu.search_from());
 
-        iter::from_fn(found).find_map(|page| {
-            let block = self.take_and_switch(page)?;
+        iter::from_fn(found).find_map(|page| self.take_found(cpu, page))
+    }
 
-            cpu.note_find(page.count_free() < POOR);
-            Some(block)
-        })
+    /// Takes a block of `page`, which a search has found, as [`RawPool::take_and_switch`] does, and
+    /// notes how much it had.
+    fn take_found<'pool>(&self, cpu: &CpuPages, page: Page<'pool>) -> Option<Allocated<'pool>> {
+        let block = self.take_and_switch(page)?;
+
+        cpu.note_find(was_poor(page));
+        Some(block)
     }
 
     /// Takes a block of `page`, from which this CPU allocates from now on if there is one.
