@@ -20,7 +20,7 @@ use kernel::{
 ///
 /// A pool that grows so that its CPUs find more grows by about as large a part. Where a page has
 /// fewer blocks than that, one free block is not next to nothing.
-const POOR: u32 = 16;
+const POOR: u32 = 32;
 
 /// Whether `page`, of which a block was taken just now, had next to nothing.
 fn was_poor(page: Page<'_>) -> bool {
