@@ -248,12 +248,15 @@ impl<'bound> Controller<'bound> {
 
         // In case the interrupt was lost.
         queue.reap();
-        let late = slot.command_id();
-        let mut admin = self.admin.lock();
-        // Somebody else may have reset the controller meanwhile.
-        let Some(id) = slot.command_id().filter(|&id| late == Some(id)) else {
-            return Verdict::Done;
+        let Some(id) = slot.command_id() else {
+            // It has just ended, or `queue_rq` is about to submit it: then it may be late once more.
+            return Verdict::Wait;
         };
+        let mut admin = self.admin.lock();
+        // Somebody else may have reset the controller, and given the request back.
+        if slot.command_id() != Some(id) {
+            return Verdict::Done;
+        }
 
         dev_warn!(
             self.pdev,
