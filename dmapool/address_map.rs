@@ -162,34 +162,29 @@ impl AddressMap {
         Some(unsafe { Page::from_raw(record) })
     }
 
-    /// The page in whose memory `dma` lies, and how far into the memory it lies, in bytes. Any
-    /// context.
+    /// The page in whose memory `dma` lies. Any context.
     ///
     /// The record is seen as it was when it was entered: `xa_load()` reads like
     /// `rcu_dereference()`.
-    pub(crate) fn find(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
-        self.find_recent(dma)
-            .and_then(|page| Self::offset_in(page, dma))
-            .or_else(|| self.find_in_all(dma))
-    }
-
-    /// `page`, which this map has, and how far into its memory `dma` lies, if it does.
-    fn offset_in(page: Page<'_>, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
-        // SAFETY: By the type invariants the page keeps its memory.
-        Some((page, unsafe { page.offset_of(dma) }?))
-    }
-
-    fn find_in_all(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+    pub(crate) fn find(&self, dma: DmaAddress) -> Option<Page<'_>> {
         // SAFETY: The xarray is initialized.
         let entry = NonNull::new(unsafe { bindings::xa_load(self.all.get(), dma_pfn(dma)) })?;
-        let record = entry.cast::<Record>();
-        // SAFETY: By the type invariants this is a record, which lives as long as the pool.
-        let page = unsafe { Page::from_raw(record) };
 
-        // INVARIANT: It is an entry of `all`.
-        // Release: what this thread has seen of the record is seen through the entry as well.
-        self.recent(dma)?.store(record.as_ptr(), Release);
-        Self::offset_in(page, dma)
+        // SAFETY: By the type invariants this is a record, which lives as long as the pool.
+        Some(unsafe { Page::from_raw(entry.cast::<Record>()) })
+    }
+
+    /// Has [`AddressMap::find_recent`] find `page`, in whose memory `dma` lies.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be in this map.
+    pub(crate) unsafe fn note_recent(&self, page: Page<'_>, dma: DmaAddress) {
+        if let Some(recent) = self.recent(dma) {
+            // INVARIANT: The caller vouches for `page`.
+            // Release: what this thread has seen of the record is seen through the entry as well.
+            recent.store(page.as_raw().as_ptr(), Release);
+        }
     }
 }
 

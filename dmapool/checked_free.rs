@@ -108,6 +108,34 @@ impl RawPool<'_> {
             .then_some((page, index as u32))
     }
 
+    /// The page in whose memory `dma` lies, and how far into the memory it lies, in bytes.
+    ///
+    /// If it is one of this CPU's, it becomes a recent one only now and then: another CPU may use a
+    /// page that has the same place among these, and they would take that from each other with each
+    /// free.
+    fn find_page(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+        let addresses = self.addresses.as_ref()?;
+        let cpu = self.this_cpu();
+        let offset_in = |page: Page<'_>| {
+            if page.blocks() == 0 {
+                return None;
+            }
+            // SAFETY: A page of this pool is in the address map before it has blocks.
+            unsafe { page.offset_of(dma) }
+        };
+        let own = [cpu.alloc_from(), cpu.freed_into()]
+            .into_iter()
+            .find(|page| offset_in(*page).is_some());
+        let page = own.or_else(|| addresses.find(dma))?;
+        let offset = offset_in(page)?;
+
+        if own.is_none() || cpu.note_miss() {
+            // SAFETY: The page has blocks, and so is in the map.
+            unsafe { addresses.note_recent(page, dma) };
+        }
+        Some((page, offset))
+    }
+
     /// Frees the block, or finds out why it cannot be freed.
     ///
     /// # Safety
@@ -125,11 +153,7 @@ impl RawPool<'_> {
     ///
     /// As [`RawPool::free_by_address`].
     unsafe fn try_find_and_free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
-        let (page, offset) = self
-            .addresses
-            .as_ref()
-            .and_then(|addresses| addresses.find(dma))
-            .ok_or(BadFree::Foreign)?;
+        let (page, offset) = self.find_page(dma).ok_or(BadFree::Foreign)?;
         // SAFETY: The page is in the address map.
         if address_at(unsafe { page.memory() }, offset.into()) != address {
             return Err(BadFree::Mismatch);

@@ -48,6 +48,8 @@ pub(crate) struct CpuPages {
     own: Atomic<*mut Record>,
     /// How often this CPU has found next to nothing since it last found more.
     poor_finds: Atomic<u32>,
+    /// How often a page of these was not among the pool's recent ones.
+    misses: Atomic<u32>,
 }
 
 /// How often a CPU looks for a page and finds next to nothing before it gets one more: a page that
@@ -56,6 +58,9 @@ pub(crate) struct CpuPages {
 /// What it finds costs it a search for each block or two, and other CPUs their cache lines. A pool
 /// is larger by this, but not by much: a page more is a page less for it to find poor.
 const MOST_POOR_FINDS: u32 = 4;
+
+/// Of how many misses one makes a page of this CPU's a recent one.
+const MISSES: u32 = 64;
 
 /// [`Page::nothing`] for each CPU. Process context; may sleep.
 pub(crate) fn new_cpu_pages() -> Result<Pin<KVBox<[CpuPages]>>> {
@@ -69,6 +74,7 @@ pub(crate) fn new_cpu_pages() -> Result<Pin<KVBox<[CpuPages]>>> {
                 added: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 own: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 poor_finds: Atomic::new(0),
+                misses: Atomic::new(0),
             })
         },
         // CAST: The number of CPUs fits a `usize`.
@@ -244,6 +250,16 @@ impl CpuPages {
         };
 
         self.poor_finds.store(finds, Relaxed);
+    }
+
+    /// Notes that a page of this CPU's was not among the recent ones, and returns whether it should
+    /// become one.
+    pub(crate) fn note_miss(&self) -> bool {
+        // Relaxed, and not one operation: as in `note_find`.
+        let misses = read_once(&self.misses);
+
+        self.misses.store(misses.wrapping_add(1), Relaxed);
+        misses % MISSES == 0
     }
 
     /// Whether this CPU should get one more page now. If so, it is not asked for again soon,
