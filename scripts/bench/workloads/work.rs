@@ -147,6 +147,8 @@ pub(crate) fn work<P: AnyPool>(
     fill(pool, &mut held, all.clone())?;
     match w.kind {
         Kind::Row | Kind::Apart => {
+            let rounds = once / w.blocks;
+
             free(pool, &mut held, all.clone())?;
             gate.pass();
             let time = nanoseconds(|| {
