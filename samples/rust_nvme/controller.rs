@@ -249,7 +249,7 @@ impl<'bound> Controller<'bound> {
         // In case the interrupt was lost.
         queue.reap();
         let Some(id) = slot.command_id() else {
-            // It has just ended, or `queue_rq` is about to submit it: then it may be late once more.
+            // It has just ended, or `queue_rq` is about to submit it, which may be late again.
             return Verdict::Wait;
         };
         let mut admin = self.admin.lock();
