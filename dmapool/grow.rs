@@ -144,11 +144,11 @@ impl RawPool<'_> {
         Ok(memory)
     }
 
-    /// The larger the pool, the more it asks for at once, up to as much as it has; if it does not
+    /// The larger the pool, the more it asks for at once, up to half of what it has; if it does not
     /// get that, as little as possible.
     fn alloc_coherent(&self, flags: Flags) -> Result<Coherent<[u8]>> {
         let size = self.geometry().page_size();
-        let order = read_once(&self.pages)
+        let order = (read_once(&self.pages) / 2)
             .checked_ilog2()
             .unwrap_or(0)
             .min(self.geometry().max_order());

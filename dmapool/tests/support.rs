@@ -219,8 +219,8 @@ pub(super) fn alloc_if_possible<'a>(pool: &'a Pool<'_>, flags: Flags) -> Result<
     }
 }
 
-/// How many pages a pool may have when `needed` would do: it may get as much again at once, and
+/// How many pages a pool may have when `needed` would do: it may get half as much more at once, and
 /// does so for each CPU that a thread happens to run on.
 pub(super) fn may_have(needed: usize) -> RangeInclusive<usize> {
-    needed..=needed + (needed + 1) * (nr_cpu_ids() as usize)
+    needed..=needed + (needed / 2 + 1) * (nr_cpu_ids() as usize)
 }
