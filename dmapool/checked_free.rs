@@ -123,13 +123,18 @@ impl RawPool<'_> {
             // SAFETY: A page of this pool is in the address map before it has blocks.
             unsafe { page.offset_of(dma) }
         };
-        let own = [cpu.alloc_from(), cpu.freed_into()]
-            .into_iter()
-            .find(|page| offset_in(*page).is_some());
-        let page = own.or_else(|| addresses.find(dma))?;
+        let lies_in = |page: &Page<'_>| offset_in(*page).is_some();
+        let recent = addresses.find_recent(dma).filter(lies_in);
+        let page = recent
+            .or_else(|| {
+                [cpu.alloc_from(), cpu.freed_into()]
+                    .into_iter()
+                    .find(lies_in)
+            })
+            .or_else(|| addresses.find(dma))?;
         let offset = offset_in(page)?;
 
-        if own.is_none() || cpu.note_miss() {
+        if recent.is_none() && (!cpu.has(page) || cpu.note_miss()) {
             // SAFETY: The page has blocks, and so is in the map.
             unsafe { addresses.note_recent(page, dma) };
         }
