@@ -446,7 +446,7 @@ models! {
     shrink_shrink_get(blocks: 1, preemptions: Some(2)): |pool| free(pool, 1),
         [(0, shrink), (1, shrink), (2, get)];
     // The same, and the page has more blocks than before, of which one is free.
-    shrink_shrink_grow(blocks: 1, atomics: 96, joins: true, preemptions: Some(3)): free_and_large,
+    shrink_shrink_grow(blocks: 1, atomics: 96, joins: true, preemptions: Some(4)): free_and_large,
         [(0, shrink), (0, |pool, blocks| {
             let mut blocks = get_two(pool, shrink(pool, blocks));
 
