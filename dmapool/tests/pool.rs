@@ -20,6 +20,7 @@ use crate::{
 use core::mem;
 use kernel::{
     alloc::NumaNode,
+    cpu::nr_cpu_ids,
     dma::Coherent,
     interrupt::local_interrupt_disable,
     page::PAGE_SIZE,
@@ -447,7 +448,9 @@ mod suite {
         assert!(holds(&pool, per_page + 1));
         drop(blocks);
         drop(pool);
-        assert_eq!(pages_held() - held, 2);
+        // Other pages, if this thread has filled some of them on another CPU.
+        let most = if nr_cpu_ids() == 1 { 2 } else { 4 };
+        assert!((2..=most).contains(&(pages_held() - held)));
 
         // Nobody else gets their memory; what was freed last would be the first to be allocated.
         let mut others = KVec::new();
