@@ -113,32 +113,27 @@ impl RawPool<'_> {
     /// If it is one of this CPU's, it becomes a recent one only now and then: another CPU may use a
     /// page that has the same place among these, and they would take that from each other with each
     /// free.
-    fn find_page(&self, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+    fn find_page<'a>(&'a self, dma: DmaAddress) -> Option<(Page<'a>, u32)> {
         let addresses = self.addresses.as_ref()?;
         let cpu = self.this_cpu();
-        let offset_in = |page: Page<'_>| {
-            if page.blocks() == 0 {
-                return None;
-            }
-            // SAFETY: A page of this pool is in the address map before it has blocks.
-            unsafe { page.offset_of(dma) }
-        };
-        let lies_in = |page: &Page<'_>| offset_in(*page).is_some();
-        let recent = addresses.find_recent(dma).filter(lies_in);
-        let page = recent
-            .or_else(|| {
-                [cpu.alloc_from(), cpu.freed_into()]
-                    .into_iter()
-                    .find(lies_in)
-            })
-            .or_else(|| addresses.find(dma))?;
-        let offset = offset_in(page)?;
+        // SAFETY: Only pages are passed that are in the address map.
+        let located_in = |page: Page<'a>| Some((page, unsafe { page.offset_of(dma) }?));
 
-        if recent.is_none() && (!cpu.has(page) || cpu.note_miss()) {
-            // SAFETY: The page has blocks, and so is in the map.
-            unsafe { addresses.note_recent(page, dma) };
+        if let Some(found) = addresses.find_recent(dma).and_then(located_in) {
+            return Some(found);
         }
-        Some((page, offset))
+        let own = [cpu.alloc_from(), cpu.freed_into()]
+            .into_iter()
+            // A page of this pool is in the address map before it has blocks.
+            .filter(|page| page.blocks() != 0)
+            .find_map(located_in);
+        let found = own.or_else(|| located_in(addresses.find(dma)?))?;
+
+        if own.is_none() || cpu.note_miss() {
+            // SAFETY: It is in the address map.
+            unsafe { addresses.note_recent(found.0, dma) };
+        }
+        Some(found)
     }
 
     /// Frees the block, or finds out why it cannot be freed.
