@@ -91,10 +91,8 @@ impl<'pool> Model<'pool> {
             // There is room, so this allocates nothing.
             held.push(Stamped::new(block, self.operations), GFP_ATOMIC)?;
         } else {
-            let (victim, last) = (random.below(held.len()), held.len() - 1);
-            held.swap(victim, last);
             // Had the block a second owner, or been moved, then its stamp would be gone.
-            ensure!(held.pop().is_some_and(|block| block.is_intact()));
+            ensure!(pop_random(held, random).is_some_and(|block| block.is_intact()));
         }
 
         self.peak = self.peak.max(held.len());

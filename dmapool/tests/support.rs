@@ -124,6 +124,15 @@ impl Random {
     }
 }
 
+/// Takes an element at random, if there is any.
+pub(super) fn pop_random<T>(from: &mut KVec<T>, random: &mut Random) -> Option<T> {
+    let last = from.len().checked_sub(1)?;
+    let one = random.below(from.len());
+
+    from.swap(one, last);
+    from.pop()
+}
+
 /// A block that holds a number known to nobody else, which shows if it ever has a second owner.
 ///
 /// The number stands in as many bytes as the block has, up to eight.

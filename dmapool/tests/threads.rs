@@ -96,9 +96,7 @@ impl<'pool> Churn<'pool> {
             held.push(Stamped::new(block, self.stamp), GFP_ATOMIC)?;
             self.stamp += 1;
         } else {
-            let (victim, last) = (random.below(held.len()), held.len() - 1);
-            held.swap(victim, last);
-            ensure!(held.pop().is_some_and(|block| block.is_intact()));
+            ensure!(pop_random(held, random).is_some_and(|block| block.is_intact()));
         }
         Ok(())
     }
