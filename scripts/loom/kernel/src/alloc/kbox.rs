@@ -67,20 +67,21 @@ impl<T> KBox<T> {
         Self(unsafe { NonNull::new_unchecked(pointer) })
     }
 
+    /// If `init` fails, which none does here, the memory is lost.
     pub fn pin_slice<E>(
-        init: impl FnMut(usize) -> Result<T, E>,
+        mut init: impl FnMut(usize) -> Result<T, E>,
         len: usize,
         _flags: Flags,
     ) -> Result<Pin<KBox<[T]>>, Error>
     where
         Error: From<E>,
     {
-        let values = (0..len).map(init).collect::<Result<Vec<T>, E>>()?;
-        let start = model::allocate(Layout::for_value::<[T]>(&values)).cast::<T>();
+        let layout = Layout::array::<T>(len).map_err(|_| ENOMEM)?;
+        let start = model::allocate(layout).cast::<T>();
 
-        for (number, value) in values.into_iter().enumerate() {
+        for number in 0..len {
             // SAFETY: It is new memory for that many values.
-            unsafe { start.add(number).write(value) };
+            unsafe { start.add(number).write(init(number)?) };
         }
         let slice = NonNull::new(ptr::slice_from_raw_parts_mut(start, len));
         // SAFETY: It does not move.
