@@ -126,6 +126,9 @@ static NOTHING: Nothing = Nothing {
     bitmap: Word::new(0),
 };
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// A record with a bitmap of one word, in a cache line of its own.
 #[repr(C, align(64))]
 struct Nothing {
@@ -136,8 +139,8 @@ struct Nothing {
 // SAFETY: Nobody ever writes to `memory`, since there is no bit to take.
 unsafe impl Sync for Nothing {}
 
-// With a bitmap of one word, a record is one cache line, and not part of another record's.
-static_assert!(size_of::<Nothing>() <= 64);
+// With a bitmap of one word, a record is one cache line.
+static_assert!(size_of::<Nothing>() <= LINE);
 
 /// Where the bitmap begins, in bytes from the beginning of the record.
 const BITMAP: usize = offset_of!(Nothing, bitmap);
@@ -160,7 +163,11 @@ impl Record {
             .map_err(|_| EOVERFLOW)?;
 
         debug_assert!(offset == BITMAP);
-        layout.extend(counts).map_err(|_| EOVERFLOW)
+        let (layout, offset) = layout.extend(counts).map_err(|_| EOVERFLOW)?;
+        // No two records in one cache line: CPUs write to them all the time.
+        let layout = layout.align_to(LINE).map_err(|_| EOVERFLOW)?;
+
+        Ok((layout.pad_to_align(), offset))
     }
 }
 
