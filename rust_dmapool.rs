@@ -135,7 +135,7 @@
 //! | `allocated.rs` | an allocated block, as the pool handles it |
 //! | `cpu_pages.rs` | the pages that each CPU works on |
 //! | `reserve.rs`, `refill_work.rs` | blocks that are kept back, and a work item to replace them |
-//! | `address_map.rs` | from a DMA address to a page |
+//! | `recent_pages.rs`, `address_map.rs` | from a DMA address to a page, in one step or in some |
 //! | `raw_pool.rs` | what a pool consists of, and its end |
 //! | `statistics.rs` | what a pool knows of itself |
 //! | `publish.rs` | how a free block comes to be found |
@@ -220,6 +220,8 @@ mod pool;
 mod publish;
 #[path = "dmapool/raw_pool.rs"]
 mod raw_pool;
+#[path = "dmapool/recent_pages.rs"]
+mod recent_pages;
 #[path = "dmapool/refill.rs"]
 mod refill;
 #[path = "dmapool/refill_work.rs"]

@@ -4,25 +4,17 @@
 //!
 //! A [`Block`](crate::Block) knows its page. A caller in C has two addresses, and they may be
 //! wrong. An xarray finds the page without a lock, in a few steps however many pages there are.
-//! What it has found is kept in a small array, because it takes longer than all else that a free
-//! does.
 
 use crate::{
-    bitmap::read_once,
     geometry::Geometry,
     gfp,
     page::{
         Page,
         Record, //
     },
+    recent_pages::RecentPages,
 };
-use core::{
-    array,
-    ptr::{
-        null_mut,
-        NonNull, //
-    },
-};
+use core::ptr::NonNull;
 use kernel::{
     alloc::Flags,
     bindings,
@@ -33,10 +25,6 @@ use kernel::{
     error::to_result,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Release, //
-    },
     types::Opaque, //
 };
 
@@ -51,26 +39,16 @@ extern "C" {
     ) -> c_int;
 }
 
-/// Pages that can be found without the xarray; of a larger pool some are not.
-///
-/// With 4 KiB pages this covers a megabyte, and with pages that are joined as far as they can be,
-/// 64 of them; it costs 2 KiB.
-const RECENT: usize = 256;
-
 /// The pages of a pool by DMA address.
 ///
 /// # Invariants
 ///
-/// - Each entry of `all` is a [`Record`] of the pool that this belongs to, at each page frame, in
-///   the device's address space, that the record's memory covers. It keeps that memory as long as
-///   the pool lives.
-/// - Each entry of `recent` is null or one of these records.
+/// Each entry of `all` is a [`Record`] of the pool that this belongs to, at each page frame, in the
+/// device's address space, that the record's memory covers. It keeps that memory as long as the
+/// pool lives.
 pub(crate) struct AddressMap {
     all: Pin<KBox<Opaque<bindings::xarray>>>,
-    recent: KBox<[Atomic<*mut Record>; RECENT]>,
-    /// By how much to shift an address, so that the pool's largest pages follow each other in
-    /// `recent`.
-    shift: u32,
+    recent: RecentPages,
 }
 
 // SAFETY: An xarray may be used by any number of threads, and destroyed by any.
@@ -85,8 +63,8 @@ fn dma_pfn(dma: DmaAddress) -> usize {
 }
 
 impl AddressMap {
-    /// Process context; may sleep.
-    pub(crate) fn new(geometry: &Geometry) -> Result<Self> {
+    /// Process context; may sleep. [`AddressMap::find_plain`] finds nothing unless `plain`.
+    pub(crate) fn new(geometry: &Geometry, plain: bool) -> Result<Self> {
         // SAFETY: The function initializes what it is given.
         let init = unsafe {
             pin_init::pin_init_from_closure::<_, Error>(|slot: *mut Opaque<bindings::xarray>| {
@@ -98,12 +76,7 @@ impl AddressMap {
         // INVARIANT: There is no entry.
         Ok(Self {
             all: KBox::pin_init(init, GFP_KERNEL)?,
-            recent: KBox::new(array::from_fn(|_| Atomic::new(null_mut())), GFP_KERNEL)?,
-            shift: geometry
-                .page_size()
-                .checked_ilog2()
-                .unwrap_or(0)
-                .wrapping_add(geometry.max_order()),
+            recent: RecentPages::new(geometry, plain)?,
         })
     }
 
@@ -141,25 +114,22 @@ impl AddressMap {
             })?;
             pfn = pfn.wrapping_add(1);
         }
+        self.recent.make_room(flags);
         Ok(())
-    }
-
-    /// Where a page is kept if an address in it was looked for.
-    #[inline(always)]
-    fn recent(&self, dma: DmaAddress) -> Option<&Atomic<*mut Record>> {
-        // CAST: Only the lower bits are of interest.
-        self.recent
-            .get(dma.wrapping_shr(self.shift) as usize % RECENT)
     }
 
     /// The page in whose memory `dma` lies, if that was found recently. Whether it does lie there
     /// is not looked at. Any context.
     #[inline(always)]
     pub(crate) fn find_recent(&self, dma: DmaAddress) -> Option<Page<'_>> {
-        let record = NonNull::new(read_once(self.recent(dma)?))?;
+        self.recent.find(dma)
+    }
 
-        // SAFETY: By the type invariants this is a record, which lives as long as the pool.
-        Some(unsafe { Page::from_raw(record) })
+    /// The same, if there is nothing more to do when a block of this pool is freed than to give its
+    /// bit back.
+    #[inline(always)]
+    pub(crate) fn find_plain(&self, dma: DmaAddress) -> Option<Page<'_>> {
+        self.recent.find_plain(dma)
     }
 
     /// The page in whose memory `dma` lies. Any context.
@@ -180,11 +150,8 @@ impl AddressMap {
     ///
     /// `page` must be in this map.
     pub(crate) unsafe fn note_recent(&self, page: Page<'_>, dma: DmaAddress) {
-        if let Some(recent) = self.recent(dma) {
-            // INVARIANT: The caller vouches for `page`.
-            // Release: what this thread has seen of the record is seen through the entry as well.
-            recent.store(page.as_raw().as_ptr(), Release);
-        }
+        // SAFETY: The caller vouches for `page`.
+        unsafe { self.recent.note(page, dma) };
     }
 }
 

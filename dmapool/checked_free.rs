@@ -64,15 +64,17 @@ impl RawPool<'_> {
     ///
     /// # Safety
     ///
-    /// If there is such a block and it is allocated, it must be the caller's, and not be used after
-    /// this.
+    /// - Frees of the pool must be checked.
+    /// - If there is such a block and it is allocated, it must be the caller's, and not be used
+    ///   after this.
     #[inline(always)]
     pub(crate) unsafe fn free_by_address(
         &self,
         address: *mut u8,
         dma: DmaAddress,
     ) -> Result<(), BadFree> {
-        let Some((page, index)) = self.find_plain(address, dma) else {
+        // SAFETY: The caller vouches for checked frees.
+        let Some((page, index)) = (unsafe { self.find_plain(address, dma) }) else {
             // SAFETY: The caller vouches for the same.
             return unsafe { self.find_and_free(address, dma) };
         };
@@ -90,13 +92,14 @@ impl RawPool<'_> {
 
     /// The page and the index of the block at these addresses, if that is easy to find, and there
     /// is nothing more to do when it is freed than to give its bit back.
+    ///
+    /// # Safety
+    ///
+    /// Frees of the pool must be checked.
     #[inline(always)]
-    fn find_plain(&self, address: *mut u8, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
-        if !self.plain_free {
-            return None;
-        }
-        // SAFETY: By the type invariants there are addresses then.
-        let page = unsafe { self.addresses.as_ref().unwrap_unchecked() }.find_recent(dma)?;
+    unsafe fn find_plain(&self, address: *mut u8, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
+        // SAFETY: By the type invariants there are addresses if frees are checked.
+        let page = unsafe { self.addresses.as_ref().unwrap_unchecked() }.find_plain(dma)?;
         // SAFETY: The page is in the address map.
         let memory = unsafe { page.memory() };
         // An address below the page wraps to a distance at which no block begins.

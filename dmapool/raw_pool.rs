@@ -53,7 +53,9 @@ use kernel::{
 /// # Invariants
 ///
 /// - `cpus` comes from [`new_cpu_pages`].
-/// - There are `addresses` if `plain_free` is set.
+/// - There are `addresses` if frees are checked, and only then. They find a page by
+///   [`AddressMap::find_plain`] only if its blocks are placed by a multiplication, and freed by
+///   giving their bit back.
 /// - The pool of the nodes of `tree` is this one. It has not moved since there are any.
 pub(crate) struct RawPool<'bound> {
     pub(crate) dev: &'bound Device<Bound>,
@@ -65,14 +67,11 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) tree: PageTree,
     pub(crate) cpus: Pin<KVBox<[CpuPages]>>,
     pub(crate) reserve: Reserve,
-    /// Only if frees are checked. Then no page loses its memory before the pool is destroyed.
+    /// If there are, no page loses its memory before the pool is destroyed.
     pub(crate) addresses: Option<AddressMap>,
     /// Whether a block is placed by a multiplication, and nothing is done to it when it is
     /// allocated, unless the caller wants zeroes.
     pub(crate) plain_alloc: bool,
-    /// Whether frees are checked, and a block is found by a multiplication and freed by giving its
-    /// bit back.
-    pub(crate) plain_free: bool,
     /// Only if there is a reserve, and the pool is sure to end before its device's binding does.
     pub(crate) refill_work: Option<RefillWork>,
     /// Pages that have memory.
@@ -117,7 +116,10 @@ impl<'bound> RawPool<'bound> {
             marks: if slow_free { SLOW_FREE } else { 0 },
         };
         let addresses = if options.checked_frees {
-            Some(AddressMap::new(&geometry)?)
+            Some(AddressMap::new(
+                &geometry,
+                geometry.is_dense() && !slow_free,
+            )?)
         } else {
             None
         };
@@ -127,8 +129,7 @@ impl<'bound> RawPool<'bound> {
             None
         };
 
-        // INVARIANT: `cpus` has just been made, and the tree has no nodes. `plain_free` is set only
-        // if there are `addresses`.
+        // INVARIANT: `cpus` has just been made, and the tree has no nodes.
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
@@ -139,7 +140,6 @@ impl<'bound> RawPool<'bound> {
             cpus: new_cpu_pages()?,
             reserve: Reserve::new(options.min_nr)?,
             plain_alloc: geometry.is_dense() && !init.always,
-            plain_free: addresses.is_some() && geometry.is_dense() && !slow_free,
             addresses,
             refill_work,
             pages: Atomic::new(0),

@@ -47,6 +47,8 @@ mod payload;
 mod publish;
 #[path = "../../../dmapool/raw_pool.rs"]
 mod raw_pool;
+#[path = "../../../dmapool/recent_pages.rs"]
+mod recent_pages;
 #[path = "../../../dmapool/refill.rs"]
 mod refill;
 #[path = "../../../dmapool/reserve.rs"]

@@ -283,6 +283,32 @@ static int write_past_a_small_block(struct device *dev)
 	return outcome(__func__, bad);
 }
 
+/* No misuse: what is left over before a boundary is not counted as blocks. */
+static int free_with_gaps(struct device *dev)
+{
+	struct dma_pool *pool = dma_pool_create("gaps", dev, 96, 32, 256);
+	static struct block blocks[BLOCKS];
+	const char *bad = NULL;
+	int i, round;
+
+	if (!pool)
+		return -ENOMEM;
+	pr_info("%s expects:\n", __func__);
+	/* In the second round the pool knows the pages. */
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < BLOCKS; i++)
+			if (!get(pool, &blocks[i], i))
+				return -ENOMEM;
+		for (i = 0; i < BLOCKS; i++) {
+			if (!intact(&blocks[i], i))
+				bad = "CORRUPTED: a block was handed out twice";
+			put(pool, &blocks[i]);
+		}
+	}
+	dma_pool_destroy(pool);
+	return outcome(__func__, bad);
+}
+
 /* What the device or the driver writes to a block that is free is seen later. */
 static int write_to_a_free_block(struct device *dev)
 {
@@ -291,6 +317,10 @@ static int write_to_a_free_block(struct device *dev)
 	struct block block, same;
 
 	if (!pool || !get(pool, &block, 0xee))
+		return -ENOMEM;
+	/* From now on the pool knows the page. */
+	put(pool, &block);
+	if (!get(pool, &block, 0xee))
 		return -ENOMEM;
 	pr_info("%s expects: %s\n", __func__,
 		poisoned ? "was written to at offset 17 while it was free" : "");
@@ -315,7 +345,7 @@ static int write_to_a_free_block(struct device *dev)
 
 static int (*const others[])(struct device *dev) = {
 	destroy_null, create_for_no_device, create_on_no_node, destroy_busy,
-	write_past_a_small_block, write_to_a_free_block,
+	write_past_a_small_block, free_with_gaps, write_to_a_free_block,
 };
 
 static struct faux_device *faux;
