@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Memory, placed as kmalloc() and the page allocator do: objects of one size class side by side,
- * pages on their own. It is not part of what is modelled: allocating moves no lines here.
+ * pages for DMA anywhere. It is not part of what is modelled: allocating moves no lines here.
  */
 #include "lines.h"
 
@@ -12,8 +12,12 @@
 #define PAGE	4096
 #define START	((char *)(1UL << 40))
 #define SIZE	(HEAP_LINES * LINE)
+#define PAGES	(SIZE / PAGE)
+#define OBJECT_PAGES	(PAGES / 8)
 
-static const size_t classes[] = { 8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192 };
+static const size_t classes[] = {
+	8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536,
+};
 
 #define CLASSES	ARRAY_SIZE(classes)
 
@@ -26,7 +30,7 @@ static struct free_object *free_objects[CLASSES];
 static struct {
 	unsigned int first;
 	unsigned int object;
-} pages[SIZE / PAGE];
+} pages[PAGES];
 static size_t used;
 
 size_t heap_objects;
@@ -58,21 +62,41 @@ const void *heap_object(const void *address, size_t *size)
 	return first + ((const char *)address - first) / *size * *size;
 }
 
-static char *new_pages(size_t size, size_t object)
+static char *take_pages(size_t first, size_t count, size_t object)
 {
-	size_t count = (size + PAGE - 1) / PAGE, first = used;
-
-	/* Aligned as the page allocator does. */
-	while (first & (count - 1) && !(count & (count - 1)))
-		first++;
-	used = first + count;
-	if (used * PAGE > SIZE)
-		die("the heap is full");
-	for (size_t i = first; i < used; i++) {
+	for (size_t i = first; i < first + count; i++) {
 		pages[i].first = first;
 		pages[i].object = object;
 	}
 	return START + first * PAGE;
+}
+
+/* For objects: one after the other, from the beginning of the heap. */
+static char *next_pages(size_t size, size_t object)
+{
+	size_t first = used;
+
+	used += size / PAGE;
+	if (used > OBJECT_PAGES)
+		die("the heap is full");
+	return take_pages(first, size / PAGE, object);
+}
+
+/* For DMA: anywhere in the rest, aligned as the page allocator does. */
+static char *any_pages(size_t size)
+{
+	size_t count = (size + PAGE - 1) / PAGE, align = 1, first;
+	bool taken;
+
+	while (align < count)
+		align *= 2;
+	do {
+		first = OBJECT_PAGES + align * random_below((PAGES - OBJECT_PAGES) / align);
+		taken = false;
+		for (size_t i = first; i < first + count; i++)
+			taken |= pages[i].object;
+	} while (taken);
+	return take_pages(first, count, size);
 }
 
 static size_t class_of(size_t size)
@@ -99,7 +123,7 @@ void *heap_alloc(size_t size)
 
 	if (!free_objects[class]) {
 		size_t slab = object < PAGE ? PAGE : object;
-		char *start = new_pages(slab, object);
+		char *start = next_pages(slab, object);
 
 		/* The last one first: they are allocated in the order of their addresses. */
 		for (size_t i = slab / object; i-- > 0;)
@@ -128,7 +152,7 @@ void heap_free(void *start)
 void *heap_alloc_pages(size_t size)
 {
 	heap_pages += size;
-	return memset(new_pages(size, size), 0, size);
+	return memset(any_pages(size), 0, size);
 }
 
 /* No workload wants pages again that were given back. */

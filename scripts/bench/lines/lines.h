@@ -74,7 +74,7 @@ const void *heap_object(const void *address, size_t *size);
 extern size_t heap_objects;
 extern size_t heap_pages;
 
-#define HEAP_LINES	((size_t)1 << 23)
+#define HEAP_LINES	((size_t)1 << 24)
 
 /* workloads.c: what the CPUs do. */
 
@@ -104,6 +104,11 @@ void c_pool_free(void *pool, struct block block);
 void *rust_pool_create(size_t size, size_t align, size_t boundary);
 struct block rust_pool_alloc(void *pool);
 void rust_pool_free(void *pool, struct block block);
+
+/* The same pool by its interface for C, which knows a block by its addresses. */
+void *by_c_pool_create(size_t size, size_t align, size_t boundary);
+struct block by_c_pool_alloc(void *pool);
+void by_c_pool_free(void *pool, struct block block);
 
 noreturn void die(const char *message);
 

@@ -15,6 +15,7 @@
 static const struct pool_type types[] = {
 	{ "c", c_pool_create, c_pool_alloc, c_pool_free },
 	{ "rust", rust_pool_create, rust_pool_alloc, rust_pool_free },
+	{ "by-c", by_c_pool_create, by_c_pool_alloc, by_c_pool_free },
 };
 
 void die(const char *message)

@@ -32,20 +32,24 @@ use raw_pool::RawPool;
 struct AnyBlock([u64; 2]);
 
 /// A pool that is never destroyed.
+fn create([size, align, boundary]: [usize; 3], options: Options) -> &'static RawPool<'static> {
+    let geometry = Geometry::check(size, align, boundary).unwrap();
+    let dev = Device::new().unwrap();
+    // SAFETY: The pool goes into a box before anybody allocates.
+    let pool = unsafe { RawPool::new(dev, c"model", geometry, options) };
+    let pool = KBox::new(pool.unwrap(), GFP_KERNEL).unwrap();
+
+    // SAFETY: Nobody frees the box.
+    unsafe { &*KBox::into_raw(pool) }
+}
+
 #[no_mangle]
 extern "C" fn rust_pool_create(
     size: usize,
     align: usize,
     boundary: usize,
 ) -> &'static RawPool<'static> {
-    let geometry = Geometry::check(size, align, boundary).unwrap();
-    let dev = Device::new().unwrap();
-    // SAFETY: The pool goes into a box before anybody allocates.
-    let pool = unsafe { RawPool::new(dev, c"model", geometry, Options::new()) };
-    let pool = KBox::new(pool.unwrap(), GFP_KERNEL).unwrap();
-
-    // SAFETY: Nobody frees the box.
-    unsafe { &*KBox::into_raw(pool) }
+    create([size, align, boundary], Options::new())
 }
 
 #[no_mangle]
@@ -63,4 +67,37 @@ extern "C" fn rust_pool_alloc(pool: &'static RawPool<'static>) -> AnyBlock {
 unsafe extern "C" fn rust_pool_free(_pool: &'static RawPool<'static>, block: AnyBlock) {
     // SAFETY: By the requirements this was an `Allocated`, which is used no more.
     unsafe { transmute::<AnyBlock, Allocated<'static>>(block).free() };
+}
+
+/// As `dmapool/c_pool.rs` makes them.
+#[no_mangle]
+extern "C" fn by_c_pool_create(
+    size: usize,
+    align: usize,
+    boundary: usize,
+) -> &'static RawPool<'static> {
+    let options = Options {
+        checked_frees: true,
+        ..Options::new()
+    };
+
+    create([size, align, boundary], options)
+}
+
+#[no_mangle]
+extern "C" fn by_c_pool_alloc(pool: &'static RawPool<'static>) -> AnyBlock {
+    let block = pool.alloc(GFP_KERNEL).unwrap();
+
+    AnyBlock([block.as_ptr() as u64, block.dma_address()])
+}
+
+/// # Safety
+///
+/// `block` must come from [`by_c_pool_alloc`], and not be used after this.
+#[no_mangle]
+unsafe extern "C" fn by_c_pool_free(pool: &'static RawPool<'static>, block: AnyBlock) {
+    let AnyBlock([address, dma]) = block;
+
+    // SAFETY: By the requirements the block is the caller's, who gives it up.
+    unsafe { pool.free_by_address(address as *mut u8, dma) }.unwrap();
 }
