@@ -464,8 +464,8 @@ models! {
     // Whoever frees the first block of a page that was found before has to publish it.
     put_found_first(blocks: 2, checked: true): found_and_left, [(0, put), (1, put)];
     // One takes a block while the page is not quite filled, and frees it.
-    grow_get_put_checked(blocks: 2, atomics: 128, checked: true, preemptions: Some(4)): empty_one_page,
-        [(0, get), (1, get_put)];
+    grow_get_put_checked(blocks: 2, atomics: 128, checked: true, preemptions: Some(4)):
+        empty_one_page, [(0, get), (1, get_put)];
 
     // Freeing what is not the caller's. It is nobody's all the time: others take what comes first.
     free_free(blocks: 1, checked: true, outcomes: one_is_late): loose,
@@ -487,8 +487,9 @@ models! {
     // One finds the page where the other has noted it.
     grow_misfree_misfree(blocks: 2, checked: true, outcomes: all_refused, preemptions: Some(2)):
         |pool| invented(pool, 1), [(0, get), (1, misfree), (1, misfree)];
-    grow_misfree_get(blocks: 3, atomics: 128, checked: true, outcomes: all_refused, preemptions: Some(2)):
-        |pool| invented(pool, 2), [(0, get), (1, misfree), (2, get)];
+    grow_misfree_get(
+        blocks: 3, atomics: 128, checked: true, outcomes: all_refused, preemptions: Some(2)
+    ): |pool| invented(pool, 2), [(0, get), (1, misfree), (2, get)];
 
     // Growing.
     grow_reserve(blocks: 2, preemptions: Some(7)): empty, [(0, reserve), (1, get)];
