@@ -48,7 +48,8 @@ extern "C" {
 /// pool lives.
 pub(crate) struct AddressMap {
     all: Pin<KBox<Opaque<bindings::xarray>>>,
-    recent: RecentPages,
+    /// What was found lately, for whoever asks there first.
+    pub(crate) recent: RecentPages,
 }
 
 // SAFETY: An xarray may be used by any number of threads, and destroyed by any.
@@ -63,7 +64,7 @@ fn dma_pfn(dma: DmaAddress) -> usize {
 }
 
 impl AddressMap {
-    /// Process context; may sleep. [`AddressMap::find_plain`] finds nothing unless `plain`.
+    /// Process context; may sleep. [`RecentPages::find_plain`] finds nothing unless `plain`.
     pub(crate) fn new(geometry: &Geometry, plain: bool) -> Result<Self> {
         // SAFETY: The function initializes what it is given.
         let init = unsafe {
@@ -118,20 +119,6 @@ impl AddressMap {
         Ok(())
     }
 
-    /// The page in whose memory `dma` lies, if that was found recently. Whether it does lie there
-    /// is not looked at. Any context.
-    #[inline(always)]
-    pub(crate) fn find_recent(&self, dma: DmaAddress) -> Option<Page<'_>> {
-        self.recent.find(dma)
-    }
-
-    /// The same, if there is nothing more to do when a block of this pool is freed than to give its
-    /// bit back.
-    #[inline(always)]
-    pub(crate) fn find_plain(&self, dma: DmaAddress) -> Option<Page<'_>> {
-        self.recent.find_plain(dma)
-    }
-
     /// The page in whose memory `dma` lies. Any context.
     ///
     /// The record is seen as it was when it was entered: `xa_load()` reads like
@@ -142,16 +129,6 @@ impl AddressMap {
 
         // SAFETY: By the type invariants this is a record, which lives as long as the pool.
         Some(unsafe { Page::from_raw(entry.cast::<Record>()) })
-    }
-
-    /// Has [`AddressMap::find_recent`] find `page`, in whose memory `dma` lies.
-    ///
-    /// # Safety
-    ///
-    /// `page` must be in this map.
-    pub(crate) unsafe fn note_recent(&self, page: Page<'_>, dma: DmaAddress) {
-        // SAFETY: The caller vouches for `page`.
-        unsafe { self.recent.note(page, dma) };
     }
 }
 

@@ -99,7 +99,8 @@ impl RawPool<'_> {
     #[inline(always)]
     unsafe fn find_plain(&self, address: *mut u8, dma: DmaAddress) -> Option<(Page<'_>, u32)> {
         // SAFETY: By the type invariants there are addresses if frees are checked.
-        let page = unsafe { self.addresses.as_ref().unwrap_unchecked() }.find_plain(dma)?;
+        let addresses = unsafe { self.addresses.as_ref().unwrap_unchecked() };
+        let page = addresses.recent.find_plain(dma)?;
         // SAFETY: The page is in the address map.
         let memory = unsafe { page.memory() };
         // An address below the page wraps to a distance at which no block begins.
@@ -122,7 +123,7 @@ impl RawPool<'_> {
         // SAFETY: Only pages are passed that are in the address map.
         let located_in = |page: Page<'a>| Some((page, unsafe { page.offset_of(dma) }?));
 
-        if let Some(found) = addresses.find_recent(dma).and_then(located_in) {
+        if let Some(found) = addresses.recent.find(dma).and_then(located_in) {
             return Some(found);
         }
         let own = [cpu.alloc_from(), cpu.freed_into()]
@@ -134,7 +135,7 @@ impl RawPool<'_> {
 
         if own.is_none() || cpu.note_miss() {
             // SAFETY: It is in the address map.
-            unsafe { addresses.note_recent(found.0, dma) };
+            unsafe { addresses.recent.note(found.0, dma) };
         }
         Some(found)
     }

@@ -54,8 +54,8 @@ use kernel::{
 ///
 /// - `cpus` comes from [`new_cpu_pages`].
 /// - There are `addresses` if frees are checked, and only then. They find a page by
-///   [`AddressMap::find_plain`] only if its blocks are placed by a multiplication, and freed by
-///   giving their bit back.
+///   `find_plain` only if its blocks are placed by a multiplication, and freed by giving their bit
+///   back.
 /// - The pool of the nodes of `tree` is this one. It has not moved since there are any.
 pub(crate) struct RawPool<'bound> {
     pub(crate) dev: &'bound Device<Bound>,

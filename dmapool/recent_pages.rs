@@ -40,12 +40,14 @@ use kernel::{
 /// Places of a table, once there is a page.
 const LEAST: usize = 64;
 
-/// Places of the largest table, which takes half a megabyte.
+/// Places of the largest table, which takes half a megabyte. Larger pools have fewer for each page.
 const MOST: usize = 1 << 16;
 
 /// Places for each page.
 const PLACES: usize = 4;
 
+/// Pages by the address of their memory.
+///
 /// # Invariants
 ///
 /// - There are more `places` than each of `mask` and `plain_mask`, and at least two.
@@ -163,7 +165,6 @@ impl RecentPages {
     }
 
     /// A page in whose memory `dma` may lie. Any context.
-    #[inline(always)]
     pub(crate) fn find(&self, dma: DmaAddress) -> Option<Page<'_>> {
         // SAFETY: It is a place of a table of this.
         unsafe { self.page_in(self.newest().place(self.number(dma))) }
