@@ -50,12 +50,12 @@ const PLACES: usize = 4;
 ///
 /// # Invariants
 ///
-/// - There are more `places` than each of `mask` and `plain_mask`, and at least two.
+/// - The number of `places` is a power of two and at least 2, and `plain_mask` is less.
 /// - Each of them is null, or the record of a page in the address map to which this belongs.
 /// - `older` is null, or the table that this one has replaced.
 struct Table {
-    mask: usize,
-    /// `mask`, or 0 in a pool whose frees are not plain. Then the first place is kept empty.
+    /// What leaves of a number that of a place; 0 in a pool whose frees are not plain. Then the
+    /// first place is kept empty.
     plain_mask: usize,
     places: Pin<KBox<[Atomic<*mut Record>]>>,
     older: *mut Table,
@@ -65,14 +65,12 @@ impl Table {
     /// A table of `len` places, a power of two, without a page. It replaces `older`, or nothing if
     /// that is null.
     fn new(len: usize, plain: bool, older: *mut Self, flags: Flags) -> Result<KBox<Self>> {
-        let mask = len.wrapping_sub(1);
         let places = KBox::pin_slice(|_| Ok::<_, Error>(Atomic::new(null_mut())), len, flags)?;
 
         // INVARIANT: All places are null, and there are `len`.
         Ok(KBox::new(
             Self {
-                mask,
-                plain_mask: if plain { mask } else { 0 },
+                plain_mask: if plain { len.wrapping_sub(1) } else { 0 },
                 places,
                 older,
             },
@@ -84,12 +82,17 @@ impl Table {
         self.places.len()
     }
 
+    fn is_plain(&self) -> bool {
+        self.plain_mask != 0
+    }
+
     /// The place of the page in which the numbered piece of memory lies.
     fn place(&self, number: usize) -> &Atomic<*mut Record> {
-        let first = if self.plain_mask == 0 { 1 } else { 0 };
+        let place = number & self.len().wrapping_sub(1);
+        let first = if self.is_plain() { 0 } else { 1 };
 
         // SAFETY: By the type invariants there is such a place.
-        unsafe { self.places.get_unchecked((number & self.mask).max(first)) }
+        unsafe { self.places.get_unchecked(place.max(first)) }
     }
 
     /// The same if frees are plain. If they are not, it is one that stays null.
@@ -109,7 +112,6 @@ pub(crate) struct RecentPages {
     newest: Atomic<*mut Table>,
     /// By how much to shift an address, so that the pool's largest pages follow each other.
     shift: u32,
-    plain: bool,
     /// Pages that were counted.
     count: Atomic<u32>,
 }
@@ -132,7 +134,6 @@ impl RecentPages {
                 .checked_ilog2()
                 .unwrap_or(0)
                 .wrapping_add(geometry.max_order()),
-            plain,
             count: Atomic::new(0),
         })
     }
@@ -205,7 +206,8 @@ impl RecentPages {
             return;
         }
         let older = from_ref(newest).cast_mut();
-        let Ok(table) = Table::new(len, self.plain, older, gfp::without_effort(flags)) else {
+        let Ok(table) = Table::new(len, newest.is_plain(), older, gfp::without_effort(flags))
+        else {
             return;
         };
         let table = KBox::into_raw(table);
