@@ -26,7 +26,7 @@ use kernel::{
     }, //
 };
 
-/// Threads that wait for each other before they begin.
+/// Threads that wait for each other, as often as all of them come here.
 pub(crate) struct Gate {
     threads: u32,
     waiting: Atomic<u32>,
@@ -41,8 +41,10 @@ impl Gate {
     }
 
     pub(crate) fn pass(&self) {
-        self.waiting.fetch_add(1u32, Release);
-        while self.waiting.load(Acquire) < self.threads {
+        let before = self.waiting.fetch_add(1u32, Release);
+        let all = (before / self.threads + 1) * self.threads;
+
+        while self.waiting.load(Acquire) < all {
             core::hint::spin_loop();
         }
     }

@@ -145,6 +145,8 @@ pub(crate) fn work<P: AnyPool>(
     let once = 8192 * rounds;
 
     fill(pool, &mut held, all.clone())?;
+    // One who is late would allocate what the others have freed, and all go on with mixed pages.
+    gate.pass();
     match w.kind {
         Kind::Row | Kind::Apart => {
             let rounds = once / w.blocks;
