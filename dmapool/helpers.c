@@ -13,6 +13,8 @@
 #include <linux/sched/mm.h>
 #include <linux/xarray.h>
 
+#include <asm/barrier.h>
+
 #include "helpers.h"
 
 bool rust_dmapool_want_init_on_alloc(void)
@@ -56,6 +58,12 @@ bool rust_dmapool_report_ratelimit(void)
 void rust_dmapool_might_alloc(gfp_t gfp)
 {
 	might_alloc(gfp);
+}
+
+/* Costs nothing where an atomic operation that returns something is a full barrier. */
+void rust_dmapool_mb_after_atomic(void)
+{
+	smp_mb__after_atomic();
 }
 
 /*

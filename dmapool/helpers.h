@@ -11,6 +11,7 @@ bool rust_dmapool_may_grow(void);
 bool rust_dmapool_node_online(int node);
 bool rust_dmapool_report_ratelimit(void);
 void rust_dmapool_might_alloc(gfp_t gfp);
+void rust_dmapool_mb_after_atomic(void);
 void rust_dmapool_synchronize_module(void);
 
 struct xarray;

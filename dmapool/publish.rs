@@ -17,10 +17,11 @@ use crate::{
     page::Page,
     raw_pool::RawPool, //
 };
-use kernel::sync::{
-    atomic::Full,
-    barrier::smp_mb, //
-};
+
+// `dmapool/helpers.c`
+extern "C" {
+    fn rust_dmapool_mb_after_atomic();
+}
 
 /// Announces `page`, if it has a free block.
 pub(crate) fn publish(page: Page<'_>) {
@@ -52,15 +53,18 @@ fn publish_replaced(cpu: &CpuPages, old: Page<'_>, new: Page<'_>) {
     }
 }
 
-/// Publishes `page`, of which a block was freed whose word had no free one.
+/// Publishes `page`, of which this thread has just freed a block whose word had no free one. That
+/// was a read-modify-write operation.
 ///
 /// The page becomes the one that this CPU has freed into, and the page that was is published.
 #[cold]
 #[inline(never)]
 pub(crate) fn publish_first_free(page: Page<'_>) {
-    // Pairs with the exchange in `CpuPages::exchange`. Either this thread sees that `page` is no
-    // longer a page of this CPU, or whoever replaced it sees the free block.
-    smp_mb(Full);
+    // Makes that operation a full barrier. Pairs with the exchange in `CpuPages::exchange`. Either
+    // this thread sees that `page` is no longer a page of this CPU, or whoever replaced it sees the
+    // free block.
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_mb_after_atomic() };
 
     let Some(pool) = RawPool::of(page) else {
         return;

@@ -51,6 +51,9 @@ pub(crate) fn free(start: *mut u8) {
 /// Orders what is ordered here anyway.
 pub(crate) fn full_barrier() {}
 
+/// The same.
+pub fn mb_after_atomic() {}
+
 /// Memory for DMA.
 #[no_mangle]
 pub extern "C" fn host_alloc_dma(size: usize) -> *mut c_void {

@@ -26,6 +26,11 @@ extern "C" fn rust_dmapool_may_sleep() -> bool {
 }
 
 #[no_mangle]
+extern "C" fn rust_dmapool_mb_after_atomic() {
+    kernel::model::mb_after_atomic();
+}
+
+#[no_mangle]
 extern "C" fn rust_dmapool_may_grow() -> bool {
     true
 }

@@ -193,6 +193,11 @@ pub(crate) fn full_barrier() {
     }
 }
 
+/// `smp_mb__after_atomic()`.
+pub fn mb_after_atomic() {
+    full_barrier();
+}
+
 /// An atomic variable.
 #[derive(Clone)]
 pub(crate) struct Cell {

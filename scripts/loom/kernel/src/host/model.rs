@@ -74,6 +74,18 @@ pub(crate) fn full_barrier() {
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }
 
+/// What `smp_mb__after_atomic()` is on x86, where the operation before is a full barrier by itself.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+pub fn mb_after_atomic() {
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub fn mb_after_atomic() {
+    full_barrier();
+}
+
 /// Memory for DMA, which is only aligned and zeroed. Null if there is none.
 #[no_mangle]
 pub extern "C" fn host_alloc_dma(size: usize) -> *mut c_void {
