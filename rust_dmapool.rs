@@ -130,6 +130,7 @@
 //! | `init.rs` | zeroing and poison: what is written into blocks, and when |
 //! | `token_count.rs` | what makes a token good once |
 //! | `node.rs` | a node of the page tree, and how a page is announced there |
+//! | `page_spec.rs` | which bits of a page stand for a block |
 //! | `page.rs` | a page's memory, and the record that says which blocks are free |
 //! | `page_tree.rs` | all pages, and the search for one with a free block |
 //! | `allocated.rs` | an allocated block, as the pool handles it |
@@ -210,6 +211,8 @@ mod node;
 mod options;
 #[path = "dmapool/page.rs"]
 mod page;
+#[path = "dmapool/page_spec.rs"]
+mod page_spec;
 #[path = "dmapool/page_tree.rs"]
 mod page_tree;
 #[path = "dmapool/payload.rs"]

@@ -27,14 +27,44 @@ impl RawPool<'_> {
     /// the kernel's checkers of `flags` in any case.
     #[inline(always)]
     pub(crate) fn alloc_at_once(&self, flags: Flags) -> Option<Allocated<'_>> {
-        // Without this, misuse would show only when growing.
-        gfp::might_alloc(flags);
+        if !self.begin(flags) {
+            return None;
+        }
+        self.this_cpu().try_alloc(
+            |bit, marks| self.spec.place_in_dense(bit, marks),
+            || self.use_twins(),
+        )
+    }
 
-        if !self.is_plain(flags) {
+    /// The same in a pool whose frees are checked, for a caller who frees the block by its address.
+    ///
+    /// # Safety
+    ///
+    /// Frees of the pool must be checked.
+    #[inline(always)]
+    pub(crate) unsafe fn alloc_checked_at_once(&self, flags: Flags) -> Option<Allocated<'_>> {
+        if !self.begin(flags) {
             return None;
         }
         self.this_cpu()
-            .try_alloc(|index| self.spec.place_in_dense(index))
+            .try_alloc_single(|index| self.spec.place_of_single(index))
+    }
+
+    /// Has the blocks that this CPU allocates be given back by the other one of their twins:
+    /// somebody else writes to the word from which it takes bits.
+    #[cold]
+    #[inline(never)]
+    fn use_twins(&self) {
+        self.this_cpu().use_twins(&self.spec);
+    }
+
+    /// What comes first in each allocation. Returns whether it is a plain one.
+    #[inline(always)]
+    fn begin(&self, flags: Flags) -> bool {
+        // Without this, misuse would show only when growing.
+        gfp::might_alloc(flags);
+
+        self.is_plain(flags)
     }
 
     /// Allocates a block in any case, after [`RawPool::alloc_at_once`] has not.
@@ -60,10 +90,19 @@ impl RawPool<'_> {
 
     /// Allocates a block, and leaves in it what there is.
     fn alloc_uninit(&self, flags: Flags) -> Result<Allocated<'_>> {
-        match self.this_cpu().try_alloc(|index| self.spec.place_of(index)) {
+        match self.alloc_from_own() {
             Some(block) => Ok(block),
             None => self.alloc_elsewhere(flags),
         }
+    }
+
+    /// Allocates a block of this CPU's page if that is possible at once, and leaves in it what
+    /// there is.
+    pub(crate) fn alloc_from_own(&self) -> Option<Allocated<'_>> {
+        self.this_cpu().try_alloc(
+            |bit, marks| self.spec.place_of(bit, marks),
+            || self.use_twins(),
+        )
     }
 
     /// Allocates a block when this CPU's page has none at once, and leaves in it what there is.
@@ -104,11 +143,12 @@ impl RawPool<'_> {
 
             f(first);
             left = left.wrapping_sub(1);
-            let more = page.take_many(left, |index| {
+            let marks = self.this_cpu().marks();
+            let more = page.take_many(left, |bit| {
                 // INVARIANT: `take_many` returns blocks that nobody else has.
                 f(Allocated {
                     page,
-                    place: spec.place_of(index),
+                    place: spec.place_of(bit, marks),
                 })
             });
             left = left.saturating_sub(more);

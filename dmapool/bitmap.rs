@@ -120,6 +120,37 @@ impl Word {
         (self.fetch_andnot_acquire(mask) & mask != 0).then_some(number)
     }
 
+    /// The same, but returns what `what_of` makes of the number, and calls `met` if somebody else
+    /// has changed the word meanwhile.
+    ///
+    /// `what_of` comes first, so that there is less to remember across the operation.
+    ///
+    /// Acquire: as [`Word::take_from`].
+    #[inline(always)]
+    pub(crate) fn try_take_noting<R>(
+        &self,
+        first: u32,
+        what_of: impl FnOnce(u32) -> R,
+        met: impl FnOnce(),
+    ) -> Option<R> {
+        let bits = read_once(&self.0);
+        if bits == 0 {
+            return None;
+        }
+        let number = first | bits.trailing_zeros();
+        let what = what_of(number);
+        let before = self.fetch_andnot_acquire(1u64.wrapping_shl(number));
+
+        if before != bits {
+            met();
+            let lowest = bits & bits.wrapping_neg();
+            if before & lowest == 0 {
+                return None;
+            }
+        }
+        Some(what)
+    }
+
     /// Takes up to `most` set bits, the lowest ones, and returns them as a mask. Empty if no bit is
     /// set.
     ///
@@ -142,6 +173,13 @@ impl Word {
             }
         }
         Bits(0)
+    }
+
+    /// The bits that are set; a snapshot.
+    ///
+    /// Relaxed: a guess.
+    pub(crate) fn bits(&self) -> u64 {
+        read_once(&self.0)
     }
 
     /// Takes all of `bits` if they are what the word consists of. Returns whether it did.

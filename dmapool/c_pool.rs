@@ -146,9 +146,9 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
     let pool = unsafe { behind(pool) };
     let flags = gfp::from_raw(flags);
 
-    // SAFETY: `handle` points to a DMA address.
+    // SAFETY: Frees of pools of C are checked. `handle` points to a DMA address.
     unsafe {
-        match pool.alloc_at_once(flags) {
+        match pool.alloc_checked_at_once(flags) {
             Some(block) => hand_out(block, handle),
             None => alloc_in_any_case(pool, flags, handle),
         }

@@ -163,18 +163,18 @@ impl RawPool<'_> {
             return Err(BadFree::Mismatch);
         }
         let geometry = &self.spec.geometry;
-        let place = geometry.block_at(offset).ok_or(BadFree::Inside)?;
-        let place = place.marked(self.spec.marks);
-        if !page.has_block(place.index().into()) {
+        let index = geometry.index_at(offset).ok_or(BadFree::Inside)?;
+        let place = self.spec.place_of(index, self.spec.marks);
+        if !page.has_block(index.into()) {
             return Err(BadFree::Inside);
         }
 
-        if place.has_slow_free() && page.is_allocated_now(place.index()) {
+        if place.has_slow_free() && page.is_allocated_now(index) {
             // INVARIANT: The block is allocated, and by the requirements it is the caller's.
             self.fill_freed(&Allocated { page, place });
         }
         // SAFETY: The page has such a block, and the caller does not use it after this.
-        match unsafe { page.try_give(place.index()) } {
+        match unsafe { page.try_give(index) } {
             Some(true) => publish_first_free(page),
             Some(false) => {}
             None => return Err(BadFree::AlreadyFree),
@@ -202,7 +202,7 @@ fn already_free(page: Page<'_>, index: u32) -> BadFree {
     let reason = BadFree::AlreadyFree;
 
     if let Some(pool) = RawPool::of(page) {
-        let offset = pool.geometry().place_of(index).offset().into();
+        let offset = pool.geometry().offset_of(index).into();
         // SAFETY: The page is in the address map.
         let memory = unsafe { page.memory() };
 

@@ -10,10 +10,13 @@
 use crate::{
     allocated::Allocated,
     bitmap::read_once,
-    geometry::Place,
     page::{
         Page,
         Record, //
+    },
+    page_spec::{
+        PageSpec,
+        Place, //
     },
 };
 use core::ptr::NonNull;
@@ -39,13 +42,16 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// All are [`Page::nothing`] or a page of the pool that this belongs to.
+/// - The pages are all [`Page::nothing`] or of the pool that this belongs to.
+/// - `marks` are those of the pool's blocks, and say that the other twin is to be given back only
+///   if blocks have twins.
 #[repr(align(64))]
 pub(crate) struct CpuPages {
     alloc_from: Atomic<*mut Record>,
     freed_into: Atomic<*mut Record>,
     added: Atomic<*mut Record>,
     own: Atomic<*mut Record>,
+    marks: Atomic<u64>,
     /// How often this CPU has found next to nothing since it last found more.
     poor_finds: Atomic<u32>,
     /// How often a page of these was not among the pool's recent ones.
@@ -63,16 +69,19 @@ const MOST_POOR_FINDS: u32 = 4;
 const MISSES: u32 = 64;
 
 /// [`Page::nothing`] for each CPU. Process context; may sleep.
-pub(crate) fn new_cpu_pages() -> Result<Pin<KVBox<[CpuPages]>>> {
+pub(crate) fn new_cpu_pages(spec: &PageSpec) -> Result<Pin<KVBox<[CpuPages]>>> {
+    let marks = spec.marks;
+
     // Where there may be a thousand CPUs, this is more than the slab allocator has at once.
     KVBox::pin_slice(
         |_| {
-            // INVARIANT: No page of any pool yet.
+            // INVARIANT: No page of any pool yet, and no twins.
             Ok::<_, Error>(CpuPages {
                 alloc_from: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 freed_into: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 added: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 own: Atomic::new(Page::nothing().as_raw().as_ptr()),
+                marks: Atomic::new(marks),
                 poor_finds: Atomic::new(0),
                 misses: Atomic::new(0),
             })
@@ -171,14 +180,48 @@ impl CpuPages {
     }
 
     /// Takes a block of the page to allocate from, if that is possible at once. `place_of` says
-    /// where the block with an index lies.
+    /// where a block lies, by its bit and [`CpuPages::marks`]. Calls `met` if another thread has
+    /// changed the word meanwhile from which this one takes the bit.
     #[inline(always)]
-    pub(crate) fn try_alloc(&self, place_of: impl FnOnce(u32) -> Place) -> Option<Allocated<'_>> {
+    pub(crate) fn try_alloc(
+        &self,
+        place_of: impl FnOnce(u32, u64) -> Place,
+        met: impl FnOnce(),
+    ) -> Option<Allocated<'_>> {
+        let page = self.alloc_from();
+        let place = page.try_take_noting(|bit| place_of(bit, self.marks()), met)?;
+
+        // INVARIANT: `try_take_noting` takes the bit of a block that nobody else has.
+        Some(Allocated { page, place })
+    }
+
+    /// The same in a pool whose blocks have single bits. `place_of` says where a block lies, by its
+    /// index.
+    #[inline(always)]
+    pub(crate) fn try_alloc_single(
+        &self,
+        place_of: impl FnOnce(u32) -> Place,
+    ) -> Option<Allocated<'_>> {
         let page = self.alloc_from();
         let place = place_of(page.try_take()?);
 
-        // INVARIANT: `try_take` returns a block that nobody else has.
+        // INVARIANT: As above.
         Some(Allocated { page, place })
+    }
+
+    /// What to mark the places of blocks with that this CPU allocates.
+    #[inline(always)]
+    pub(crate) fn marks(&self) -> u64 {
+        // Relaxed: it does not matter by which of two twins a block is given back.
+        read_once(&self.marks)
+    }
+
+    /// Has the blocks that this CPU allocates be given back by the other one of their twins, until
+    /// it goes to another page. `spec` is that of the pool.
+    pub(crate) fn use_twins(&self, spec: &PageSpec) {
+        // INVARIANT: Those are the pool's.
+        // Relaxed: as in `marks`.
+        self.marks.store(spec.marks_for_twins(), Relaxed);
     }
 
     /// Makes `page` the one to allocate from, and returns the one that was.
@@ -186,7 +229,11 @@ impl CpuPages {
     /// # Safety
     ///
     /// `page` must be of the pool that this belongs to.
-    pub(crate) unsafe fn set_alloc_from(&self, page: Page<'_>) -> Page<'_> {
+    pub(crate) unsafe fn set_alloc_from(&self, page: Page<'_>, spec: &PageSpec) -> Page<'_> {
+        if self.marks() != spec.marks {
+            // Relaxed: as in `marks`.
+            self.marks.store(spec.marks, Relaxed);
+        }
         // SAFETY: This is one of the four, and the caller vouches for `page`.
         unsafe { self.exchange(&self.alloc_from, page) }
     }
@@ -240,11 +287,12 @@ impl CpuPages {
         unsafe { Page::from_raw(NonNull::new_unchecked(old)) }
     }
 
-    /// Notes that this CPU has looked for a page, and whether it has found next to nothing.
-    pub(crate) fn note_find(&self, poor: bool) {
+    /// Notes that this CPU has looked for a page, and how often it would have had to find next to
+    /// nothing to be as badly off.
+    pub(crate) fn note_find(&self, poor: u32) {
         // Relaxed, and not one operation: it does not matter if the count is a bit off.
-        let finds = if poor {
-            read_once(&self.poor_finds).wrapping_add(1)
+        let finds = if poor != 0 {
+            read_once(&self.poor_finds).wrapping_add(poor)
         } else {
             0
         };
@@ -268,7 +316,7 @@ impl CpuPages {
         let claims = read_once(&self.poor_finds) >= MOST_POOR_FINDS;
 
         if claims {
-            self.note_find(false);
+            self.note_find(0);
         }
         claims
     }

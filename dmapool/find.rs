@@ -39,7 +39,7 @@ impl RawPool<'_> {
         let cpu = self.this_cpu();
 
         if let Some(block) = self
-            .take(cpu.alloc_from())
+            .take_current(cpu)
             .or_else(|| self.grow_for_cpu(cpu, flags))
             .or_else(|| self.search_own(cpu))
             .or_else(|| self.search(cpu))
@@ -53,19 +53,30 @@ impl RawPool<'_> {
         self.grow(flags).or_else(|err| {
             // Somebody may have freed a block meanwhile, or may have been about to publish one.
             self.all_pages()
-                .find_map(|page| self.take(page))
+                .find_map(|page| self.take(cpu, page))
                 .or_else(|| last_resort(self))
                 .ok_or(err)
         })
     }
 
-    /// Takes a block of `page`, if that has a free one.
-    fn take<'pool>(&self, page: Page<'pool>) -> Option<Allocated<'pool>> {
+    /// Takes a block of `page` for `cpu`, if that has a free one.
+    fn take<'pool>(&self, cpu: &CpuPages, page: Page<'pool>) -> Option<Allocated<'pool>> {
         // INVARIANT: `Page::take` returns a block that nobody else has.
-        page.take().map(|index| Allocated {
+        page.take().map(|bit| Allocated {
             page,
-            place: self.spec.place_of(index),
+            place: self.spec.place_of(bit, cpu.marks()),
         })
+    }
+
+    /// Takes a block of the page from which `cpu` allocates, but of another word than before.
+    fn take_current<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
+        let block = self.take(cpu, cpu.alloc_from())?;
+
+        // The only one is what another CPU has just freed, perhaps, and so will the next one be.
+        if !block.page.has_free() {
+            cpu.note_find(1);
+        }
+        Some(block)
     }
 
     /// Takes a block of an announced page that stands where this CPU adds pages, and from which it
@@ -95,15 +106,19 @@ impl RawPool<'_> {
     /// Takes a block of `page`, which a search has found, as [`RawPool::take_and_switch`] does, and
     /// notes how much it had.
     fn take_found<'pool>(&self, cpu: &CpuPages, page: Page<'pool>) -> Option<Allocated<'pool>> {
-        let block = self.take_and_switch(page)?;
+        let block = self.take_and_switch(cpu, page)?;
 
-        cpu.note_find(was_poor(page));
+        cpu.note_find(u32::from(was_poor(page)));
         Some(block)
     }
 
     /// Takes a block of `page`, from which this CPU allocates from now on if there is one.
-    fn take_and_switch<'pool>(&self, page: Page<'pool>) -> Option<Allocated<'pool>> {
-        let block = self.take(page)?;
+    fn take_and_switch<'pool>(
+        &self,
+        cpu: &CpuPages,
+        page: Page<'pool>,
+    ) -> Option<Allocated<'pool>> {
+        let block = self.take(cpu, page)?;
 
         self.switch_to(page);
         Some(block)
@@ -112,7 +127,7 @@ impl RawPool<'_> {
     /// Takes a block of the page into which this CPU has freed, and from which it allocates from
     /// now on: that page is in its cache.
     fn take_freed<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
-        self.take_and_switch(cpu.freed_into())
+        self.take_and_switch(cpu, cpu.freed_into())
     }
 
     /// Adds a page for a CPU that has found next to nothing for a while, if that is easy.
@@ -136,9 +151,10 @@ impl RawPool<'_> {
             .cpus
             .iter()
             .flat_map(|one| [one.alloc_from(), one.freed_into()])
-            .find_map(|page| self.take(page))?;
+            .find_map(|page| self.take(cpu, page))?;
 
-        cpu.note_find(true);
+        // It has looked at the pages of all CPUs: that is as bad as to find next to nothing twice.
+        cpu.note_find(2);
         Some(block)
     }
 }

@@ -34,7 +34,7 @@ impl Allocated<'_> {
     pub(crate) unsafe fn give_to_page(&self) {
         // SAFETY: By the type invariants the block is allocated, and the caller does not use it
         // after this.
-        if unsafe { self.page.give(self.place.index()) } {
+        if unsafe { self.page.give(self.place.bit()) } {
             publish_first_free(self.page);
         }
     }

@@ -23,7 +23,7 @@ use kernel::{
 /// # Invariants
 ///
 /// - `align` is a power of two.
-/// - `size` is not zero, a multiple of `align` and at most `i32::MAX`; `step` is `size` and 2^32.
+/// - `size` is not zero, a multiple of `align` and at most `i32::MAX`.
 /// - `page_size` is `size` rounded up to a multiple of `PAGE_SIZE`.
 /// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
@@ -47,8 +47,6 @@ use kernel::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// The size, and 1 in the upper half: times an index, the [`Place`] of a block.
-    step: u64,
     size: NonZeroU32,
     align: NonZeroU32,
     page_size: u32,
@@ -308,7 +306,6 @@ impl Geometry {
         // INVARIANT: `size` was rounded up to `align` and checked; blocks lie `per_segment` to a
         // segment of `boundary` bytes, `segments` of which make up the page.
         Ok(Self {
-            step: 1 << u32::BITS | size.get() as u64,
             size,
             align,
             page_size: page_size as u32,
@@ -408,31 +405,26 @@ impl Geometry {
         self.max_order
     }
 
-    /// Where block `index` of a page, or of several that were joined, lies.
+    /// Where block `index` of a page, or of several that were joined, lies; in bytes.
     ///
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]
-    pub(crate) fn place_of(&self, index: u32) -> Place {
-        let Place(place) = self.place_in_dense(index);
+    pub(crate) fn offset_of(&self, index: u32) -> u32 {
+        let dense = index.wrapping_mul(self.size.get());
 
         // Most pools leave nothing over, or have a single segment a page: no division then.
         if self.is_dense() {
-            return Place(place);
+            return dense;
         }
         let gaps = index / self.per_segment;
-        Place(place.wrapping_add(gaps.wrapping_mul(self.gap).into()))
+        dense.wrapping_add(gaps.wrapping_mul(self.gap))
     }
 
     /// Whether blocks follow each other, with nothing left over before a boundary within the page.
+    /// Then a block lies at its index times the size.
     #[inline]
     pub(crate) fn is_dense(&self) -> bool {
         self.gap == 0
-    }
-
-    /// What [`Geometry::place_of`] says, in a dense geometry.
-    #[inline(always)]
-    pub(crate) fn place_in_dense(&self, index: u32) -> Place {
-        Place(u64::from(index).wrapping_mul(self.step))
     }
 
     /// The index of the block that begins at `offset`, in bytes, in a dense geometry; if none does,
@@ -449,10 +441,10 @@ impl Geometry {
         multiple.rotate_right(self.twos)
     }
 
-    /// The place of the block that begins at `offset`, in bytes, if one would begin there. Whether
+    /// The index of the block that begins at `offset`, in bytes, if one would begin there. Whether
     /// the page has as many blocks is not looked at.
     #[inline]
-    pub(crate) fn block_at(&self, offset: u32) -> Option<Place> {
+    pub(crate) fn index_at(&self, offset: u32) -> Option<u32> {
         let mut index = offset / self.size;
 
         if self.gap != 0 {
@@ -467,45 +459,7 @@ impl Geometry {
                 .wrapping_mul(self.per_segment.get())
                 .wrapping_add(rest);
         }
-        let place = self.place_of(index);
 
-        (place.offset() == offset).then_some(place)
-    }
-}
-
-/// The place of a block in its page: its index, and its distance from the beginning in bytes; and
-/// whether there is more to do when the block is freed than to give its bit back.
-///
-/// All in one integer, so that a block is two registers: the index in the upper half, and
-/// [`SLOW_FREE`] on top of it. A free looks at nothing that other CPUs write to before it gives the
-/// bit back, so it moves the cache line of the bit once, not twice.
-#[derive(Clone, Copy)]
-pub(crate) struct Place(u64);
-
-/// The bit of a [`Place`] that says whether there is more to do when the block is freed.
-pub(crate) const SLOW_FREE: u64 = 1 << 63;
-
-impl Place {
-    /// With the bits of `marks` set, which are [`SLOW_FREE`] or none.
-    #[inline]
-    pub(crate) fn marked(self, marks: u64) -> Self {
-        Self(self.0 | marks)
-    }
-
-    #[inline]
-    pub(crate) fn has_slow_free(self) -> bool {
-        self.0 & SLOW_FREE != 0
-    }
-
-    #[inline]
-    pub(crate) fn index(self) -> u32 {
-        // CAST: Without the marks, which are above: an index is at most `i16::MAX`.
-        u32::from((self.0 >> u32::BITS) as u16)
-    }
-
-    #[inline]
-    pub(crate) fn offset(self) -> u32 {
-        // CAST: The lower half is what is meant.
-        self.0 as u32
+        (self.offset_of(index) == offset).then_some(index)
     }
 }

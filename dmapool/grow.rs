@@ -34,7 +34,7 @@ impl RawPool<'_> {
         // INVARIANT: `add_page` leaves the first block to its caller.
         Ok(Allocated {
             page,
-            place: self.spec.place_of(0),
+            place: self.spec.place_of(0, self.spec.marks),
         })
     }
 

@@ -14,14 +14,14 @@ use crate::{
         Word,
         WORD_BITS, //
     },
-    geometry::{
-        Geometry,
-        Place, //
-    },
     node::{
         Kind,
         Node,
         FANOUT, //
+    },
+    page_spec::{
+        PageSpec,
+        TWIN, //
     },
     token_count::TokenCount, //
 };
@@ -52,50 +52,31 @@ use kernel::{
     }, //
 };
 
-/// What all pages of a pool have in common.
-#[derive(Clone, Copy)]
-pub(crate) struct PageSpec {
-    pub(crate) geometry: Geometry,
-    /// Whether blocks can go out as tokens.
-    pub(crate) tokens: bool,
-    /// [`SLOW_FREE`](crate::geometry::SLOW_FREE) if there is more to do when a block is freed than
-    /// to give its bit back, or 0.
-    pub(crate) marks: u64,
-}
-
-impl PageSpec {
-    /// Where block `index` of a page lies.
-    #[inline]
-    pub(crate) fn place_of(&self, index: u32) -> Place {
-        self.geometry.place_of(index).marked(self.marks)
-    }
-
-    /// The same for a dense geometry.
-    #[inline(always)]
-    pub(crate) fn place_in_dense(&self, index: u32) -> Place {
-        self.geometry.place_in_dense(index).marked(self.marks)
-    }
-}
-
 /// The record of a page. Its bitmap of free blocks follows it in memory, and then, if the pool has
 /// tokens, a [`TokenCount`] for each block.
 ///
+/// Most records are one cache line with their bitmap. If blocks have [twins](crate::page_spec), the
+/// record has a line for itself, so that looking at it does not take the bitmap from whoever writes
+/// to that.
+///
 /// # Invariants
 ///
-/// - From [`BITMAP`] bytes on, the allocation that begins with this record holds as many
-///   initialized [`Word`]s as a page of the pool needs at most; and after these, if `number` has
-///   [`TOKENS`] set, as many initialized [`TokenCount`]s as a page has blocks at most.
+/// - From [`BITMAP`] bytes on, the allocation of this record holds as many initialized [`Word`]s as
+///   a page of the pool needs at most, and if `number` has [`TWINS`] set, as many for twins from
+///   bit [`TWIN`] on; and after these, if `number` has [`TOKENS`] set, as many initialized
+///   [`TokenCount`]s as a page has blocks at most.
+/// - Of twins, one at most is set.
 /// - While a bit of the bitmap is set, or a thread has taken one and not given it back, `memory` is
 ///   `Some`, and nobody writes to `memory` or `blocks`, except for a thread that has taken all
 ///   bits, and except for the thread that adds the blocks, which writes to `blocks`.
-/// - For a thread that has taken a bit, the bit's number is below `blocks`, and `memory` holds that
-///   many blocks.
+/// - For a thread that has taken a bit, the index of its block is below `blocks`, and `memory`
+///   holds that many blocks.
 /// - If frees are checked, a thread that has read a value of `blocks` above the number of a clear
 ///   bit may conclude that this block is allocated.
 /// - If every thread would read 0 from `blocks`, the page is unpopulated, and `memory` belongs to
 ///   the thread that was given the page. But once the page is in the pool's [`AddressMap`], nobody
 ///   writes to `memory`.
-/// - There is a block `hint`, the first one of a word.
+/// - There is a bit `hint`, the first one of a word.
 /// - If the page stands in a page tree, `leaf` and `number` say where, and never change.
 ///
 /// [`AddressMap`]: crate::address_map::AddressMap
@@ -103,9 +84,9 @@ impl PageSpec {
 pub(crate) struct Record {
     memory: UnsafeCell<Option<Coherent<[u8]>>>,
     leaf: Option<NonNull<Node>>,
-    /// The page's number and [`TOKENS`].
+    /// The page's number, [`TOKENS`] and [`TWINS`].
     number: u32,
-    /// The first block of the word from which one was last taken, where there are probably more.
+    /// The first bit of the word from which one was last taken, where there are probably more.
     hint: Atomic<i16>,
     /// Blocks of the page; 0 if nobody can have one.
     blocks: Atomic<i16>,
@@ -113,6 +94,9 @@ pub(crate) struct Record {
 
 /// The bit of [`Record::number`] that says whether there are counts for tokens.
 const TOKENS: u32 = 1 << 30;
+
+/// The bit of [`Record::number`] that says whether blocks have twins.
+const TWINS: u32 = 1 << 29;
 
 /// A page without blocks or memory, in no page tree, that belongs to every pool.
 static NOTHING: Nothing = Nothing {
@@ -129,7 +113,7 @@ static NOTHING: Nothing = Nothing {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// A record with a bitmap of one word, in a cache line of its own.
+/// A record with a bitmap of one word.
 #[repr(C, align(64))]
 struct Nothing {
     record: Record,
@@ -145,11 +129,26 @@ static_assert!(size_of::<Nothing>() <= LINE);
 /// Where the bitmap begins, in bytes from the beginning of the record.
 const BITMAP: usize = offset_of!(Nothing, bitmap);
 
-impl Record {
-    /// How a record lies in memory, and where the counts for tokens begin, in bytes.
-    fn layout(spec: &PageSpec) -> Result<(Layout, usize)> {
+/// How a record lies in memory.
+struct RecordLayout {
+    /// The whole allocation.
+    whole: Layout,
+    /// Where in the allocation the record begins, in bytes.
+    start: usize,
+    /// Where the counts for tokens begin, in bytes from the record.
+    counts: usize,
+}
+
+impl RecordLayout {
+    fn new(spec: &PageSpec) -> Result<Self> {
         // Pages are only joined if one word is enough for all their blocks.
         let words = spec.geometry.blocks_per_page().div_ceil(WORD_BITS);
+        // With twins, the bitmap begins a cache line, and they are in the next one.
+        let (words, start) = if spec.has_twins() {
+            (words.saturating_add(TWIN / WORD_BITS), LINE - BITMAP)
+        } else {
+            (words, 0)
+        };
         let counts = if spec.tokens {
             spec.geometry.most_blocks()
         } else {
@@ -158,16 +157,23 @@ impl Record {
         // CAST: `usize` has at least 32 bits on every architecture that runs Rust.
         let bitmap = Layout::array::<Word>(words as usize).map_err(|_| EOVERFLOW)?;
         let counts = Layout::array::<TokenCount>(counts as usize).map_err(|_| EOVERFLOW)?;
-        let (layout, offset) = Layout::new::<Self>()
+        let (record, offset) = Layout::new::<Record>()
             .extend(bitmap)
             .map_err(|_| EOVERFLOW)?;
 
         debug_assert!(offset == BITMAP);
-        let (layout, offset) = layout.extend(counts).map_err(|_| EOVERFLOW)?;
+        let (record, counts) = record.extend(counts).map_err(|_| EOVERFLOW)?;
+        let (whole, _) = Layout::array::<u8>(start)
+            .and_then(|before| before.extend(record))
+            .map_err(|_| EOVERFLOW)?;
         // No two records in one cache line: CPUs write to them all the time.
-        let layout = layout.align_to(LINE).map_err(|_| EOVERFLOW)?;
+        let whole = whole.align_to(LINE).map_err(|_| EOVERFLOW)?;
 
-        Ok((layout.pad_to_align(), offset))
+        Ok(Self {
+            whole: whole.pad_to_align(),
+            start,
+            counts,
+        })
     }
 }
 
@@ -175,8 +181,8 @@ impl Record {
 ///
 /// # Invariants
 ///
-/// `0` points to the beginning of a live allocation that holds a [`Record`] and its bitmap, both
-/// of which stay for `'pool`.
+/// `0` points to a [`Record`] in a live allocation that holds its bitmap, too. Both stay for
+/// `'pool`.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Page<'pool>(NonNull<Record>, PhantomData<&'pool Record>);
 
@@ -195,26 +201,31 @@ impl<'pool> Page<'pool> {
     ///
     /// [`ENOMEM`] if there is no memory for the record.
     pub(crate) fn new(spec: &PageSpec, flags: Flags, node: NumaNode) -> Result<Self> {
-        let (layout, counts) = Record::layout(spec)?;
-        let record = Kmalloc::alloc(layout, flags, node)?.cast::<Record>();
+        let layout = RecordLayout::new(spec)?;
+        let memory = Kmalloc::alloc(layout.whole, flags, node)?.cast::<u8>();
         let tokens = if spec.tokens { TOKENS } else { 0 };
+        let twins = if spec.has_twins() { TWINS } else { 0 };
 
-        // SAFETY: `record` is the beginning of a new allocation that is large and aligned enough.
-        // All bytes zero are a valid bitmap, in which no block is free.
+        // SAFETY: `memory` is the beginning of a new allocation that is large enough, and so the
+        // record lies in it. All bytes zero are a valid bitmap, in which no block is free.
+        let record = unsafe {
+            memory.write_bytes(0, layout.whole.size());
+            memory.byte_add(layout.start).cast::<Record>()
+        };
+        // SAFETY: There is room for a record, and it is aligned, as the allocation and `start` are.
         unsafe {
-            record.cast::<u8>().write_bytes(0, layout.size());
             record.write(Record {
                 memory: UnsafeCell::new(None),
                 leaf: None,
-                number: tokens,
+                number: tokens | twins,
                 hint: Atomic::new(0),
                 blocks: Atomic::new(0),
             })
         };
         if spec.tokens {
-            // SAFETY: By `Record::layout` the allocation has room for that many.
+            // SAFETY: By `RecordLayout` the allocation has room for that many.
             unsafe {
-                let counts = record.byte_add(counts).cast::<TokenCount>();
+                let counts = record.byte_add(layout.counts).cast::<TokenCount>();
 
                 TokenCount::init(counts, spec.geometry.most_blocks() as usize);
             }
@@ -239,9 +250,9 @@ impl<'pool> Page<'pool> {
         // SAFETY: The caller has the record for itself, and it is not used after this.
         let record = unsafe { self.0.read() };
 
-        if let Ok((layout, _)) = Record::layout(spec) {
+        if let Ok(layout) = RecordLayout::new(spec) {
             // SAFETY: `Kmalloc` made the allocation in `Page::new`, with this layout.
-            unsafe { Kmalloc::free(self.0.cast(), layout) };
+            unsafe { Kmalloc::free(self.0.byte_sub(layout.start).cast(), layout.whole) };
         }
         record.memory.into_inner()
     }
@@ -277,7 +288,7 @@ impl<'pool> Page<'pool> {
         if self.record().number & TOKENS == 0 {
             return None;
         }
-        let (_, counts) = Record::layout(spec).ok()?;
+        let counts = RecordLayout::new(spec).ok()?.counts;
 
         // SAFETY: By the invariants of `Record` the page has that many counts, at that distance
         // from its beginning, and they live for `'pool`.
@@ -304,7 +315,7 @@ impl<'pool> Page<'pool> {
         // SAFETY: The caller is the only one who has the page.
         unsafe {
             (&raw mut (*record).leaf).write(Some(NonNull::from(leaf)));
-            let flags = (*record).number & TOKENS;
+            let flags = (*record).number & (TOKENS | TWINS);
             (&raw mut (*record).number).write(number | flags);
         }
     }
@@ -321,7 +332,7 @@ impl<'pool> Page<'pool> {
 
     /// The page's number in the page tree.
     pub(crate) fn number(self) -> u32 {
-        self.record().number & !TOKENS
+        self.record().number & !(TOKENS | TWINS)
     }
 
     /// Which child of its leaf the page is.
@@ -348,56 +359,119 @@ impl<'pool> Page<'pool> {
         u32::from(read_once(&self.record().blocks) as u16)
     }
 
-    /// The words of the bitmap, in the order of the blocks.
+    /// Whether blocks have twins.
     #[inline]
-    fn words(self) -> &'pool [Word] {
-        // CAST: A number of words fits a `usize`.
-        let words = self.blocks().div_ceil(WORD_BITS) as usize;
-
-        // SAFETY: By the invariants of `Record` at least that many words are initialized, in the
-        // same allocation, and they live for `'pool`.
-        unsafe { core::slice::from_raw_parts(self.0.byte_add(BITMAP).cast().as_ptr(), words) }
+    fn has_twins(self) -> bool {
+        self.record().number & TWINS != 0
     }
 
-    /// One word of the bitmap.
+    /// The words of the bitmap, in the order of the blocks, but for twins.
+    #[inline]
+    fn words(self) -> &'pool [Word] {
+        // SAFETY: By the invariants of `Record` there is a word for each block.
+        unsafe { self.words_from(0) }
+    }
+
+    /// The words with the twins of the bits of [`Page::words`]; none if there are no twins.
+    #[inline]
+    fn twins(self) -> &'pool [Word] {
+        if !self.has_twins() {
+            return &[];
+        }
+        // SAFETY: By the invariants of `Record` there is a word for the twin of each block.
+        unsafe { self.words_from(TWIN) }
+    }
+
+    /// As many words as there are for the blocks, from bit `first` on.
     ///
     /// # Safety
     ///
-    /// A page of the pool must have more than `number` words when it has all the blocks that it can
-    /// have, whether it has them now or not.
+    /// There must be so many from there.
     #[inline(always)]
-    unsafe fn word(self, number: u32) -> &'pool Word {
-        // SAFETY: By the invariants of `Record` that word is initialized, in the same allocation,
-        // and it lives for `'pool`.
+    unsafe fn words_from(self, first: u32) -> &'pool [Word] {
+        // CAST: A number of words fits a `usize`.
+        let words = self.blocks().div_ceil(WORD_BITS) as usize;
+
+        // SAFETY: By the invariants of `Record` the words are initialized, in the same allocation,
+        // and they live for `'pool`. The caller vouches for their number.
+        unsafe { core::slice::from_raw_parts(self.word_ptr(first).as_ptr(), words) }
+    }
+
+    /// Where the word of the bitmap lies in which `bit` is.
+    ///
+    /// # Safety
+    ///
+    /// A page of the pool must have that bit when it has all the blocks that it can have, whether
+    /// it has them now or not.
+    #[inline(always)]
+    unsafe fn word_ptr(self, bit: u32) -> NonNull<Word> {
+        // SAFETY: By the invariants of `Record` that word is in the same allocation.
         unsafe {
             self.0
                 .byte_add(BITMAP)
                 .cast::<Word>()
-                .add(number as usize)
-                .as_ref()
+                .add((bit / WORD_BITS) as usize)
         }
     }
 
-    /// Takes a free block of the word from which a block was last taken.
+    /// The word of the bitmap in which `bit` is.
+    ///
+    /// # Safety
+    ///
+    /// As [`Page::word_ptr`].
+    #[inline(always)]
+    unsafe fn word(self, bit: u32) -> &'pool Word {
+        // SAFETY: The caller vouches for the same. By the invariants of `Record` the word is
+        // initialized, and it lives for `'pool`.
+        unsafe { self.word_ptr(bit).as_ref() }
+    }
+
+    /// The word from which a block was last taken, and the number of its first bit.
+    #[inline(always)]
+    fn word_to_take_from(self) -> (u32, &'pool Word) {
+        // CAST: The number of a bit is not negative.
+        let first = read_once(&self.record().hint) as u32;
+
+        // SAFETY: By the invariants of `Record` there is such a bit.
+        (first, unsafe { self.word(first) })
+    }
+
+    /// Takes a free block of the word from which a block was last taken, and returns its bit.
     ///
     /// `None` if there is none, or if another thread was faster.
     #[inline(always)]
     pub(crate) fn try_take(self) -> Option<u32> {
-        // CAST: The index of a block is not negative.
-        let first = read_once(&self.record().hint) as u32;
+        let (first, word) = self.word_to_take_from();
 
-        // SAFETY: By the invariants of `Record` there is such a block, so there is its word.
-        unsafe { self.word(first / WORD_BITS) }.try_take(first)
+        word.try_take(first)
     }
 
-    /// Takes a free block, and returns its index. `None` if there is none.
-    pub(crate) fn take(self) -> Option<u32> {
-        let mut first = 0u32;
+    /// The same, but returns what `what_of` makes of the bit, and calls `met` if another thread has
+    /// changed the word meanwhile.
+    #[inline(always)]
+    pub(crate) fn try_take_noting<R>(
+        self,
+        what_of: impl FnOnce(u32) -> R,
+        met: impl FnOnce(),
+    ) -> Option<R> {
+        let (first, word) = self.word_to_take_from();
 
-        for word in self.words() {
+        word.try_take_noting(first, what_of, met)
+    }
+
+    /// Takes a free block, and returns the bit that it has taken. `None` if there is none.
+    pub(crate) fn take(self) -> Option<u32> {
+        self.take_of(self.words(), 0)
+            .or_else(|| self.take_of(self.twins(), TWIN))
+    }
+
+    /// Takes a bit of `words`, which begin with bit `first`.
+    #[inline(always)]
+    fn take_of(self, words: &[Word], mut first: u32) -> Option<u32> {
+        for word in words {
             if let Some(bit) = word.take() {
-                // CAST: There are at most `i16::MAX` blocks.
-                // INVARIANT: A block was taken from that word.
+                // CAST: There are at most `i16::MAX` bits.
+                // INVARIANT: A bit of that word was taken.
                 let hint = first as i16;
                 if read_once(&self.record().hint) != hint {
                     self.record().hint.store(hint, Relaxed);
@@ -409,35 +483,36 @@ impl<'pool> Page<'pool> {
         None
     }
 
-    /// Takes up to `most` free blocks, calls `f` with the index of each, and returns how many.
+    /// Takes up to `most` free blocks, calls `f` with the bit of each, and returns how many.
     #[inline]
     pub(crate) fn take_many(self, most: usize, mut f: impl FnMut(u32)) -> usize {
-        let mut first = 0u32;
-        let mut count = 0usize;
+        let mut left = most;
 
-        for word in self.words() {
-            for bit in word.take_many(most.saturating_sub(count)) {
-                f(first | bit);
-                count = count.wrapping_add(1);
+        for (words, mut first) in [(self.words(), 0), (self.twins(), TWIN)] {
+            for word in words {
+                for bit in word.take_many(left) {
+                    f(first | bit);
+                    left = left.wrapping_sub(1);
+                }
+                if left == 0 {
+                    return most;
+                }
+                first = first.wrapping_add(WORD_BITS);
             }
-            if count == most {
-                break;
-            }
-            first = first.wrapping_add(WORD_BITS);
         }
-        count
+        most.wrapping_sub(left)
     }
 
-    /// Gives back the block `index`. Returns whether its word had no free block, so that nobody
-    /// may know that the page has one now.
+    /// Gives `bit` back, and with it its block. Returns whether its word had no free block, so that
+    /// nobody may know that the page has one now.
     ///
     /// # Safety
     ///
     /// The caller must have taken the block, and must not use it after this.
     #[inline]
-    pub(crate) unsafe fn give(self, index: u32) -> bool {
-        // SAFETY: The block is taken, so by the invariants of `Record` there is its word.
-        unsafe { self.word(index / WORD_BITS) }.give(index % WORD_BITS)
+    pub(crate) unsafe fn give(self, bit: u32) -> bool {
+        // SAFETY: The block is taken, so by the invariants of `Record` there are its bits.
+        unsafe { self.word(bit) }.give(bit % WORD_BITS)
     }
 
     /// Whether the page has a block `index`, for a thread that frees it and may be wrong.
@@ -452,8 +527,8 @@ impl<'pool> Page<'pool> {
         index < self.blocks().into()
     }
 
-    /// Gives back the block `index`, if it is allocated. Returns as [`Page::give`], or `None` if
-    /// the block is free.
+    /// Gives back the block `index`, which is its single bit, if it is allocated. Returns as
+    /// [`Page::give`], or `None` if the block is free.
     ///
     /// # Safety
     ///
@@ -462,20 +537,27 @@ impl<'pool> Page<'pool> {
     /// - If the block is allocated, it must be the caller's, and not be used after this.
     #[inline(always)]
     pub(crate) unsafe fn try_give(self, index: u32) -> Option<bool> {
-        // SAFETY: There is such a block, so there is its word.
-        unsafe { self.word(index / WORD_BITS) }.try_give(index % WORD_BITS)
+        // SAFETY: There is such a block, so there is its bit.
+        unsafe { self.word(index) }.try_give(index % WORD_BITS)
     }
 
     /// Whether the page has a free block; a snapshot.
     pub(crate) fn has_free(self) -> bool {
-        self.words().iter().any(|word| !word.is_empty())
+        let in_any = |words: &[Word]| words.iter().any(|word| !word.is_empty());
+
+        in_any(self.words()) || in_any(self.twins())
     }
 
-    /// How many free blocks the page has; a snapshot.
+    /// How many free blocks the page has; a snapshot. If blocks are allocated and freed meanwhile,
+    /// some may be counted twice.
     pub(crate) fn count_free(self) -> u32 {
-        self.words()
+        let count = |sum: u32, word: &Word| sum.wrapping_add(word.count());
+        let without_twins = self.words().iter().fold(0, count);
+
+        self.twins()
             .iter()
-            .fold(0, |sum, word| sum.wrapping_add(word.count()))
+            .filter(|word| !word.is_empty())
+            .fold(without_twins, count)
     }
 
     /// Whether the page has memory, and all its blocks are free; a snapshot.
@@ -485,11 +567,10 @@ impl<'pool> Page<'pool> {
 
     /// Whether block `index` exists and is allocated; a snapshot.
     pub(crate) fn is_allocated(self, index: u32) -> bool {
-        index < self.blocks()
-            && self
-                .words()
-                .get((index / WORD_BITS) as usize)
-                .is_some_and(|word| !word.contains(index % WORD_BITS))
+        // SAFETY: By the invariants of `Record` there are the bits of a block that there is.
+        let is_set = |bit| unsafe { self.word(bit) }.contains(bit % WORD_BITS);
+
+        index < self.blocks() && !is_set(index) && !(self.has_twins() && is_set(index | TWIN))
     }
 
     /// The same, for a page in which frees are checked: what this reads comes after the blocks were
@@ -602,13 +683,13 @@ impl<'pool> Page<'pool> {
     ///
     /// As [`Page::add_blocks`].
     unsafe fn set_words(self, blocks: u32, allocated: u32) {
-        let (mut left, mut allocated) = (blocks, lowest(allocated));
+        let mut allocated = lowest(allocated);
 
-        for number in 0..blocks.div_ceil(WORD_BITS) {
-            // INVARIANT: There is memory. `Word::fill` releases it to whoever takes a bit.
+        for (first, bits) in words_when_free(blocks) {
+            // INVARIANT: There is memory, and all twins are clear. `Word::fill` releases it to
+            // whoever takes a bit.
             // SAFETY: A page with so many blocks has such a word.
-            unsafe { self.word(number) }.fill(lowest(left) & !allocated);
-            left = left.saturating_sub(WORD_BITS);
+            unsafe { self.word(first) }.fill(bits & !allocated);
             allocated = 0;
         }
     }
@@ -630,8 +711,9 @@ impl<'pool> Page<'pool> {
 
         // Anybody may take a block at any time, so each word has to be taken as a whole.
         let mut words = 0usize;
-        for (word, bits) in self.words_when_free(blocks) {
-            if !word.take_all(bits) {
+        for (first, bits) in words_when_free(blocks) {
+            // SAFETY: The page had so many blocks.
+            if !unsafe { self.take_all(first, bits) } {
                 break;
             }
             words = words.wrapping_add(1);
@@ -642,9 +724,10 @@ impl<'pool> Page<'pool> {
             return None;
         }
         // The number may have changed before that. Then these words were not all that the page has.
-        if words != self.words().len() || self.blocks() != blocks {
-            for (word, bits) in self.words_when_free(blocks).take(words) {
-                word.give_all(bits);
+        if words != words_when_free(blocks).count() || self.blocks() != blocks {
+            for (first, bits) in words_when_free(blocks).take(words) {
+                // SAFETY: There is such a word, for it was taken.
+                unsafe { self.word(first) }.give_all(bits);
             }
             return None;
         }
@@ -659,15 +742,44 @@ impl<'pool> Page<'pool> {
         memory
     }
 
-    /// The words, each with the bits that are set if `blocks` blocks are all free.
-    fn words_when_free(self, blocks: u32) -> impl Iterator<Item = (&'pool Word, u64)> {
-        let mut left = blocks;
-
-        self.words().iter().map(move |word| {
-            let bits = lowest(left);
-
-            left = left.saturating_sub(WORD_BITS);
-            (word, bits)
-        })
+    /// Takes the blocks of a word, which begins with bit `first`, if all are free: if each bit of
+    /// `bits` is set there, or its twin is. Returns whether it did.
+    ///
+    /// # Safety
+    ///
+    /// As [`Page::word_ptr`], for `first`.
+    unsafe fn take_all(self, first: u32, bits: u64) -> bool {
+        // SAFETY: The caller vouches for the word.
+        let word = unsafe { self.word(first) };
+        if !self.has_twins() {
+            return word.take_all(bits);
+        }
+        // SAFETY: By the invariants of `Record` there is a twin of each bit.
+        let twins = unsafe { self.word(first | TWIN) };
+        let set = word.bits();
+        let rest = bits & !set;
+        // There are others if the page has more blocks by now.
+        if set & !bits != 0 {
+            return false;
+        }
+        // A word of which there is nothing to take may be one that is just being filled.
+        if set != 0 && !word.take_all(set) {
+            return false;
+        }
+        if rest == 0 || twins.take_all(rest) {
+            return true;
+        }
+        if set != 0 {
+            word.give_all(set);
+        }
+        false
     }
+}
+
+/// The words of a bitmap for `blocks` blocks, but for twins: the first bit of each, and those that
+/// stand for a block.
+fn words_when_free(blocks: u32) -> impl Iterator<Item = (u32, u64)> {
+    (0..blocks)
+        .step_by(WORD_BITS as usize)
+        .map(move |first| (first, lowest(blocks.wrapping_sub(first))))
 }

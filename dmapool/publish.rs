@@ -36,7 +36,7 @@ impl RawPool<'_> {
     pub(crate) fn switch_to(&self, page: Page<'_>) {
         let cpu = self.this_cpu();
         // SAFETY: `cpu` is of the page's pool.
-        let old = unsafe { cpu.set_alloc_from(page) };
+        let old = unsafe { cpu.set_alloc_from(page, &self.spec) };
 
         publish_replaced(cpu, old, page);
     }

@@ -17,17 +17,12 @@ use crate::{
         new_cpu_pages,
         CpuPages, //
     },
-    geometry::{
-        Geometry,
-        SLOW_FREE, //
-    },
+    geometry::Geometry,
     init::InitPolicy,
     module_parameters,
     options::Options,
-    page::{
-        Page,
-        PageSpec, //
-    },
+    page::Page,
+    page_spec::PageSpec,
     page_tree::PageTree,
     refill_work::RefillWork,
     reserve::Reserve, //
@@ -110,11 +105,7 @@ impl<'bound> RawPool<'bound> {
 
         let init = InitPolicy::new(module_parameters::poison.value());
         let slow_free = init.on_free().is_some() || options.min_nr != 0;
-        let spec = PageSpec {
-            geometry,
-            tokens: options.tokens,
-            marks: if slow_free { SLOW_FREE } else { 0 },
-        };
+        let spec = PageSpec::new(geometry, options.tokens, options.checked_frees, slow_free);
         let addresses = if options.checked_frees {
             Some(AddressMap::new(
                 &geometry,
@@ -137,7 +128,7 @@ impl<'bound> RawPool<'bound> {
             init,
             node: options.node,
             tree: PageTree::new(),
-            cpus: new_cpu_pages()?,
+            cpus: new_cpu_pages(&spec)?,
             reserve: Reserve::new(options.min_nr)?,
             plain_alloc: geometry.is_dense() && !init.always,
             addresses,
@@ -214,7 +205,7 @@ impl Drop for RawPool<'_> {
         self.refill_work = None;
         while let Some(block) = self.reserve.take() {
             // SAFETY: The block was the reserve's. Nobody looks for it any more.
-            unsafe { block.page.give(block.place.index()) };
+            unsafe { block.page.give(block.place.bit()) };
         }
 
         for page in self.tree.pages() {

@@ -20,7 +20,7 @@ impl RawPool<'_> {
     /// [`ENOMEM`] if there is not enough memory. What was obtained until then is kept.
     pub(crate) fn refill(&self, flags: Flags) -> Result {
         while self.reserve.is_short() {
-            let block = match self.this_cpu().try_alloc(|index| self.spec.place_of(index)) {
+            let block = match self.alloc_from_own() {
                 Some(block) => block,
                 None => self.find_or_grow(flags, |_| None)?,
             };

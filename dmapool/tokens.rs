@@ -91,7 +91,7 @@ impl RawPool<'_> {
     ///
     /// If this succeeds, the caller must not use the block any more.
     pub(crate) unsafe fn let_out(&self, block: &Allocated<'_>) -> Result<RawBlock> {
-        let (page, index) = (block.page, block.place.index());
+        let (page, index) = (block.page, self.spec.index_of(block.place.bit()));
         let count = page.token_count(index, &self.spec).ok_or(EINVAL)?;
         let block = RawBlock::block(self.geometry(), page.number(), index).ok_or(EOVERFLOW)?;
 
@@ -109,7 +109,7 @@ impl RawPool<'_> {
             .take_back(raw.count())
             .then(|| Allocated {
                 page,
-                place: self.spec.place_of(index),
+                place: self.spec.place_of(index, self.spec.marks),
             })
     }
 }

@@ -196,7 +196,7 @@ mod suite {
             let geometry = Geometry::check(size, align, boundary)?;
 
             for (index, offset) in expected_offsets(&geometry, boundary).enumerate() {
-                assert_eq!(geometry.place_of(index as u32).offset() as usize, offset);
+                assert_eq!(geometry.offset_of(index as u32) as usize, offset);
             }
         }
         Ok(())

@@ -39,6 +39,8 @@ mod node;
 mod options;
 #[path = "../../../dmapool/page.rs"]
 mod page;
+#[path = "../../../dmapool/page_spec.rs"]
+mod page_spec;
 #[path = "../../../dmapool/page_tree.rs"]
 mod page_tree;
 #[path = "../../../dmapool/payload.rs"]

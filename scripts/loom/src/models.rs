@@ -199,6 +199,33 @@ fn two_words(pool: Pool) -> Vec<Blocks> {
     free(pool, 65)
 }
 
+/// Has CPU 0 give back the other twin of what it takes.
+fn use_twins(pool: Pool) {
+    pool.this_cpu().use_twins(&pool.spec);
+}
+
+/// A free page of two blocks, one of which is free by its second bit.
+fn halves(pool: Pool) -> Vec<Blocks> {
+    free(pool, 2);
+    use_twins(pool);
+    drop(alloc(pool));
+    Vec::new()
+}
+
+/// Two blocks of a page, to be given back by their second bits. There are no others.
+fn twins(pool: Pool) -> Vec<Blocks> {
+    only_free(pool, 2);
+    use_twins(pool);
+    taken(pool, [1, 1])
+}
+
+/// More blocks in a page than can have twins.
+fn too_many_for_twins(pool: Pool) -> Vec<Blocks> {
+    free(pool, 1);
+    use_twins(pool);
+    taken(pool, [1])
+}
+
 /// The only block there is, taken and nobody's, is the target.
 fn loose(pool: Pool) -> Vec<Blocks> {
     aim_at(alloc(pool).unwrap().disown());
@@ -395,7 +422,7 @@ models! {
     // Allocating.
     one_page(blocks: 2): |pool| only_free(pool, 2), [(0, get_surely), (1, get_surely)];
     two_pages(blocks: 1): |pool| only_free(pool, 2), [(0, get_surely), (1, get_surely)];
-    three_in_two_pages(blocks: 2, preemptions: Some(4)): |pool| only_free(pool, 3),
+    three_in_two_pages(blocks: 2, atomics: 96, preemptions: Some(4)): |pool| only_free(pool, 3),
         [(0, get_surely), (1, get_surely), (2, get_surely)];
     // One finds the page while the other has taken its announcement.
     search_search(blocks: 2): |pool| announced(pool, 2), [(0, get_surely), (1, get_surely)];
@@ -423,6 +450,23 @@ models! {
     announce_while_searched(blocks: 1, preemptions: Some(4)): stale_announcement,
         [(0, get), (1, put)];
 
+    // Twins. What is freed is found where the CPU that allocates has not looked so far.
+    twins_put_get(blocks: 2): twins, [(0, put_get), (1, put_get)];
+    twins_put_put(blocks: 2): twins, [(0, put), (1, put)];
+    twins_get(blocks: 2): |pool| {
+        halves(pool);
+        limit_dma(0);
+        Vec::new()
+    }, [(0, get_surely), (1, get_surely)];
+    twins_exchange(blocks: 2, atomics: 96, preemptions: Some(2)): twins,
+        [(0, put_get), (0, put), (1, get_put)];
+    twins_shrink_get(blocks: 2): halves, [(0, shrink), (1, get)];
+    twins_shrink_put(blocks: 2): |pool| {
+        halves(pool);
+        taken(pool, [0, 1])
+    }, [(0, shrink), (1, put)];
+    twins_too_many(blocks: 600): too_many_for_twins, [(0, put_get)];
+
     // Who makes a tree, and a leaf below its root?
     grow_grow_tree(blocks: 1, atomics: 96, preemptions: Some(2)): |pool| taken(pool, [64]),
         [(0, get), (1, get)];
@@ -434,11 +478,11 @@ models! {
         |pool| free(pool, 1), [(0, shrink), (0, get_put)];
     shrink_put(blocks: 2): |pool| taken(pool, [0, 1]), [(0, shrink), (1, put)];
     shrink_bulk(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get_bulk)];
-    shrink_words(blocks: 65, preemptions: Some(6)): two_words, [(0, shrink), (0, get_two)];
+    shrink_words(blocks: 65, preemptions: Some(2)): two_words, [(0, shrink), (0, get_two)];
     shrink_put_get(blocks: 1, atomics: 128, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (1, get_put), (2, shrink)];
-    shrink_put_get_one_cpu(blocks: 1, preemptions: Some(1)): |pool| taken(pool, [1]),
-        [(0, put_get), (0, get_put), (0, shrink)];
+    shrink_put_get_one_cpu(blocks: 1, preemptions: Some(3)):
+        |pool| taken(pool, [1]), [(0, put_get), (0, shrink)];
     // A page is unpopulated and populated again, while a CPU allocates from it.
     shrink_grow_in_use(blocks: 2): |pool| free_elsewhere(pool, 2),
         [(0, shrink_get), (1, get_known)];
@@ -446,7 +490,7 @@ models! {
     shrink_shrink_get(blocks: 1, preemptions: Some(2)): |pool| free(pool, 1),
         [(0, shrink), (1, shrink), (2, get)];
     // The same, and the page has more blocks than before, of which one is free.
-    shrink_shrink_grow(blocks: 1, atomics: 96, joins: true, preemptions: Some(4)): free_and_large,
+    shrink_shrink_grow(blocks: 1, atomics: 128, joins: true, preemptions: Some(4)): free_and_large,
         [(0, shrink), (0, |pool, blocks| {
             let mut blocks = get_two(pool, shrink(pool, blocks));
 

@@ -80,7 +80,7 @@ impl Owned {
     pub(crate) fn is_known(&self) -> bool {
         let Allocated { page, place } = self.block.allocated();
 
-        page.is_allocated(place.index())
+        page.is_allocated(self.pool.spec.index_of(place.bit()))
     }
 
     /// Nobody owns the block until somebody turns the token back.
