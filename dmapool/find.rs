@@ -4,6 +4,7 @@
 
 use crate::{
     allocated::Allocated,
+    bitmap::WORD_BITS,
     cpu_pages::CpuPages,
     gfp,
     node::Kind,
@@ -72,8 +73,9 @@ impl RawPool<'_> {
     fn take_current<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
         let block = self.take(cpu, cpu.alloc_from())?;
 
-        // The only one is what another CPU has just freed, perhaps, and so will the next one be.
-        if !block.page.has_free() {
+        // If the other word is that of the twins, then another CPU frees into the page. Its only
+        // free block is the one that this has just freed, and so will the next one be.
+        if block.page.blocks() <= WORD_BITS && !block.page.has_free() {
             cpu.note_find(1);
         }
         Some(block)

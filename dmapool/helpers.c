@@ -60,9 +60,9 @@ void rust_dmapool_might_alloc(gfp_t gfp)
 	might_alloc(gfp);
 }
 
-/* Costs nothing where an atomic operation that returns something is a full barrier. */
 void rust_dmapool_mb_after_atomic(void)
 {
+	/* For publish_first_free(): between giving a bit and reading the CPU's pages. */
 	smp_mb__after_atomic();
 }
 
