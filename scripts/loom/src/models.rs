@@ -497,6 +497,12 @@ models! {
             blocks.swap_remove(0);
             blocks
         })];
+    // The same, and all of them are free.
+    shrink_shrink_grow_free(blocks: 1, atomics: 128, joins: true, preemptions: Some(2)):
+        free_and_large, [(0, shrink), (0, |pool, blocks| {
+            drop(get_two(pool, shrink(pool, blocks)));
+            Vec::new()
+        })];
 
     // Freeing by address.
     exchange_checked(blocks: 1, checked: true): |pool| only(pool, [1, 1]),
