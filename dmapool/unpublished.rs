@@ -23,7 +23,11 @@ impl RawPool<'_> {
         self.all_pages()
             .filter(|&page| match page.blocks() {
                 0 => !is_published(page, Kind::Unpopulated),
-                _ => page.has_free() && !is_of_a_cpu(page) && !is_published(page, Kind::Partial),
+                _ => {
+                    page.count_free() != 0
+                        && !is_of_a_cpu(page)
+                        && !is_published(page, Kind::Partial)
+                }
             })
             .count()
     }

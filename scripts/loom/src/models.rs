@@ -219,6 +219,17 @@ fn twins(pool: Pool) -> Vec<Blocks> {
     taken(pool, [1, 1])
 }
 
+/// A full page of two blocks, and two more of another page, to be given back by their second bits.
+/// All are the first thread's, the latter last.
+fn twins_last(pool: Pool) -> Vec<Blocks> {
+    free(pool, 2);
+    use_twins(pool);
+    let twins = taken(pool, [2]).into_iter().flatten();
+    let blocks = only(pool, [2]).into_iter().flatten();
+
+    vec![blocks.chain(twins).collect()]
+}
+
 /// More blocks in a page than can have twins.
 fn too_many_for_twins(pool: Pool) -> Vec<Blocks> {
     free(pool, 1);
@@ -465,6 +476,9 @@ models! {
         halves(pool);
         taken(pool, [0, 1])
     }, [(0, shrink), (1, put)];
+    // A CPU goes on from a page that has nothing but second bits.
+    twins_replaced(blocks: 2): twins_last,
+        [(1, |pool, blocks| put(pool, put(pool, put(pool, blocks))))];
     twins_too_many(blocks: 600): too_many_for_twins, [(0, put_get)];
 
     // Who makes a tree, and a leaf below its root?
