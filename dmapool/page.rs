@@ -55,9 +55,9 @@ use kernel::{
 /// The record of a page. Its bitmap of free blocks follows it in memory, and then, if the pool has
 /// tokens, a [`TokenCount`] for each block.
 ///
-/// Most records are one cache line with their bitmap. If blocks have [twins](crate::page_spec), the
+/// With a bitmap of one word that is one cache line. If blocks have [twins](crate::page_spec), the
 /// record has a line for itself, so that looking at it does not take the bitmap from whoever writes
-/// to that.
+/// to that, the bitmap begins another one, and the twins are in a third.
 ///
 /// # Invariants
 ///
