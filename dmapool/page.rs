@@ -718,12 +718,8 @@ impl<'pool> Page<'pool> {
             }
             words = words.wrapping_add(1);
         }
-        // A thread that has taken a word keeps the number of blocks from changing. One that has
-        // taken none cannot even tell whether the page was populated anew.
-        if words == 0 {
-            return None;
-        }
-        // The number may have changed before that. Then these words were not all that the page has.
+        // A thread that has taken a word keeps the number of blocks from changing. It may have
+        // changed before that. Then these words were not all that the page has.
         if words != words_when_free(blocks).count() || self.blocks() != blocks {
             for (first, bits) in words_when_free(blocks).take(words) {
                 // SAFETY: There is such a word, for it was taken.

@@ -123,7 +123,16 @@ pub(crate) type Blocks = Vec<Owned>;
 
 /// Allocates a block, if there is one to be had.
 pub(crate) fn alloc(pool: Pool) -> Option<Owned> {
-    let block = pool.raw.alloc(GFP_KERNEL).ok()?;
+    // C allocates where frees are checked.
+    let block = if pool.checked {
+        // SAFETY: They are.
+        match unsafe { pool.raw.alloc_checked_at_once(GFP_KERNEL) } {
+            Some(block) => block,
+            None => pool.raw.alloc_slow(GFP_KERNEL).ok()?,
+        }
+    } else {
+        pool.raw.alloc(GFP_KERNEL).ok()?
+    };
 
     Some(Owned::new(pool, block))
 }
