@@ -3,8 +3,8 @@
 //! A block that is allocated, as the pool itself handles it: its page and its place in there.
 
 use crate::{
-    page::Page, //
-    page_spec::Place,
+    page::Page,
+    page_spec::Place, //
 };
 use kernel::dma::{
     Coherent,

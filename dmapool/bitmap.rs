@@ -123,7 +123,8 @@ impl Word {
     /// The same, but returns what `what_of` makes of the number, and calls `met` if somebody else
     /// has changed the word meanwhile.
     ///
-    /// `what_of` comes first, so that there is less to remember across the operation.
+    /// To notice that, all bits have to be remembered across the operation. `what_of` comes first,
+    /// so that the number has not. Who need not know, calls [`Word::try_take`].
     ///
     /// Acquire: as [`Word::take_from`].
     #[inline(always)]

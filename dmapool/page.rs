@@ -554,6 +554,7 @@ impl<'pool> Page<'pool> {
         let count = |sum: u32, word: &Word| sum.wrapping_add(word.count());
         let without_twins = self.words().iter().fold(0, count);
 
+        // Most often there is nothing, and to see that takes less than to count.
         self.twins()
             .iter()
             .filter(|word| !word.is_empty())
