@@ -492,11 +492,11 @@ models! {
         |pool| free(pool, 1), [(0, shrink), (0, get_put)];
     shrink_put(blocks: 2): |pool| taken(pool, [0, 1]), [(0, shrink), (1, put)];
     shrink_bulk(blocks: 2): |pool| only_free(pool, 2), [(0, shrink), (1, get_bulk)];
-    shrink_words(blocks: 65, preemptions: Some(2)): two_words, [(0, shrink), (0, get_two)];
+    shrink_words(blocks: 65, preemptions: Some(5)): two_words, [(0, shrink), (0, get_two)];
     shrink_put_get(blocks: 1, atomics: 128, preemptions: Some(1)): |pool| taken(pool, [1]),
         [(0, put_get), (1, get_put), (2, shrink)];
-    shrink_put_get_one_cpu(blocks: 1, preemptions: Some(3)):
-        |pool| taken(pool, [1]), [(0, put_get), (0, shrink)];
+    shrink_put_get_one_cpu(blocks: 1, atomics: 96, preemptions: Some(1)): |pool| taken(pool, [1]),
+        [(0, put_get), (0, get_put), (0, shrink)];
     // A page is unpopulated and populated again, while a CPU allocates from it.
     shrink_grow_in_use(blocks: 2): |pool| free_elsewhere(pool, 2),
         [(0, shrink_get), (1, get_known)];
