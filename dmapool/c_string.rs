@@ -2,8 +2,10 @@
 
 //! Strings of C, by functions that cannot panic. Those of the standard library subtract lengths.
 
+use core::fmt::Write;
 use kernel::{
     bindings,
+    fmt,
     prelude::*, //
 };
 
@@ -21,15 +23,35 @@ pub(crate) unsafe fn from_char_ptr<'a>(first: *const c_char) -> &'a CStr {
     }
 }
 
-/// The bytes of a string; like `CStr::to_bytes()`.
-pub(crate) fn bytes(string: &CStr) -> impl Iterator<Item = u8> + '_ {
+/// The characters of a string, which should be UTF-8: U+FFFD stands for what is not.
+pub(crate) fn chars(string: &CStr) -> impl Iterator<Item = char> + '_ {
     string
         .to_bytes_with_nul()
-        .iter()
-        .copied()
-        .take_while(|byte| *byte != 0)
+        .utf8_chunks()
+        .flat_map(|chunk| {
+            let other = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+
+            Iterator::chain(chunk.valid().chars(), other)
+        })
+        .take_while(|&c| c != '\0')
 }
 
 pub(crate) fn equal(a: &CStr, b: &CStr) -> bool {
     a.to_bytes_with_nul() == b.to_bytes_with_nul()
+}
+
+/// A string as people read it, on one line: as it is, but for control characters.
+pub(crate) struct Readable<'a>(pub(crate) &'a CStr);
+
+impl fmt::Display for Readable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in chars(self.0) {
+            if c.is_control() {
+                c.escape_default().try_for_each(|c| f.write_char(c))?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
 }

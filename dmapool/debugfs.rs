@@ -10,7 +10,7 @@
 use crate::{
     c_string::{
         self,
-        bytes,
+        chars,
         equal, //
     },
     raw_pool::RawPool, //
@@ -209,13 +209,39 @@ pub(crate) fn exit() {
     *CHANGES.lock() = None;
 }
 
-/// A name as that of a directory: a `/` would not do.
+/// The most bytes in the name of a file.
+const NAME_MAX: usize = bindings::NAME_MAX as usize;
+
+/// The longest suffix.
+const LONGEST_SUFFIX: &str = "-4294967295";
+
+/// A name as that of a directory, with room for a suffix. In place of what a name cannot have, and
+/// of what would not be seen in a listing, it has `_`: for a `/`, a control character, a dot at the
+/// beginning, and for no name at all.
 struct DirName<'a>(&'a CStr);
 
 impl fmt::Display for DirName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in bytes(self.0) {
-            f.write_char(if byte == b'/' { '_' } else { byte.into() })?;
+        let mut room = NAME_MAX - LONGEST_SUFFIX.len();
+        let mut is_first = true;
+
+        for c in chars(self.0) {
+            let hides = c == '.' && is_first;
+            let c = if hides || c == '/' || c.is_control() {
+                '_'
+            } else {
+                c
+            };
+
+            let Some(left) = room.checked_sub(c.len_utf8()) else {
+                break;
+            };
+            f.write_char(c)?;
+            room = left;
+            is_first = false;
+        }
+        if is_first {
+            f.write_char('_')?;
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 //! What the files in debugfs show of a pool.
 
 use crate::{
-    c_string::bytes,
+    c_string::{
+        chars,
+        Readable, //
+    },
     debugfs::{
         for_each_pool_of,
         with_pool, //
@@ -115,6 +118,7 @@ fn show_pools(f: &mut SeqWriter<'_>, device: usize) -> fmt::Result {
 fn show_statistics(f: &mut SeqWriter<'_>, pool: &RawPool<'_>) -> fmt::Result {
     let now = pool.statistics();
 
+    f.write_fmt(fmt!("name {}\n", Readable(&pool.name)))?;
     writeln!(f, "size {}", pool.geometry().size())?;
     writeln!(f, "align {}", pool.geometry().align())?;
     writeln!(f, "pages {}", now.pages)?;
@@ -153,12 +157,9 @@ struct Column<'a>(&'a CStr);
 
 impl fmt::Display for Column<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut padding = 16usize;
+        let padding = chars(self.0).fold(16usize, |left, _| left.saturating_sub(1));
 
-        for byte in bytes(self.0) {
-            f.write_char(byte.into())?;
-            padding = padding.saturating_sub(1);
-        }
+        f.write_fmt(fmt!("{}", Readable(self.0)))?;
         write!(f, "{:padding$}", "")
     }
 }
