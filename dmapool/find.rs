@@ -14,7 +14,11 @@ use crate::{
 use core::iter;
 use kernel::{
     alloc::Flags,
-    prelude::*, //
+    prelude::*,
+    sync::{
+        atomic::Full,
+        barrier::smp_mb, //
+    }, //
 };
 
 /// A page of whose blocks less than one in this many is free is next to nothing.
@@ -52,7 +56,12 @@ impl RawPool<'_> {
         }
 
         self.grow(flags).or_else(|err| {
-            // Somebody may have freed a block meanwhile, or may have been about to publish one.
+            // A block may have been freed meanwhile, or not be published yet. And who has taken one
+            // that this thread did not get may have freed another one before. This barrier, and
+            // that in `publish_first_free`, let it be seen. What is missed is a block whose word
+            // had another free one, so that no barrier followed its free, and one that is freed
+            // into a word behind this look.
+            smp_mb(Full);
             self.all_pages()
                 .find_map(|page| self.take(cpu, page))
                 .or_else(|| last_resort(self))

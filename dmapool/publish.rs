@@ -62,7 +62,7 @@ fn publish_replaced(cpu: &CpuPages, old: Page<'_>, new: Page<'_>) {
 pub(crate) fn publish_first_free(page: Page<'_>) {
     // Makes that operation a full barrier. Pairs with the exchange in `CpuPages::exchange`. Either
     // this thread sees that `page` is no longer a page of this CPU, or whoever replaced it sees the
-    // free block.
+    // free block. And in `find_or_grow`, whoever has seen what this thread takes next sees it.
     // SAFETY: The function has no requirements.
     unsafe { rust_dmapool_mb_after_atomic() };
 

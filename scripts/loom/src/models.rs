@@ -165,6 +165,16 @@ fn alloc_page_and_freed(pool: Pool) -> Vec<Blocks> {
     blocks
 }
 
+/// Pages of one block. CPU 0 allocates from one that is free, the other's block is the first
+/// thread's. No more can be had, but there is a record for the next page.
+fn one_free_one_taken(pool: Pool) -> Vec<Blocks> {
+    let mut blocks = only(pool, [1, 1]);
+
+    assert!(alloc(pool).is_none());
+    blocks[1].clear();
+    blocks
+}
+
 /// Pages of one block, the last 3 in a tree of height 1, and for its leaf a stale announcement.
 /// The block of page 65 is the last thread's, page 66 is free, and CPU 1 has freed into it.
 fn stale_announcement(pool: Pool) -> Vec<Blocks> {
@@ -440,6 +450,9 @@ models! {
     search_search_one_cpu(blocks: 1, preemptions: Some(4)):
         |pool| announced(pool, 2), [(0, get_surely), (0, get_surely)];
     bulk_bulk(blocks: 3): |pool| only_free(pool, 3), [(0, get_bulk), (1, get_bulk)];
+    // A block is free all the time: one frees its block and then takes the other one. Whoever finds
+    // that one taken must not give up.
+    last_look(blocks: 1): one_free_one_taken, [(0, put_get), (1, get_surely)];
 
     // Freeing.
     get_what_is_put(blocks: 1): |pool| only(pool, [1]), [(0, put), (1, get)];
