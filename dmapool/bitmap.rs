@@ -30,6 +30,19 @@ pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
     unsafe { atomic.as_ptr().read_volatile() }
 }
 
+// `dmapool/helpers.c`
+extern "C" {
+    fn rust_dmapool_mb_after_atomic();
+}
+
+/// Makes the read-modify-write operation before it a full barrier, as C's `smp_mb__after_atomic()`
+/// does. On x86 it is one already.
+#[inline(always)]
+pub(crate) fn mb_after_atomic() {
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_mb_after_atomic() };
+}
+
 /// Bits in a [`Word`].
 pub(crate) const WORD_BITS: u32 = u64::BITS;
 

@@ -62,7 +62,7 @@ void rust_dmapool_might_alloc(gfp_t gfp)
 
 void rust_dmapool_mb_after_atomic(void)
 {
-	/* For publish_first_free(): between giving a bit and reading the CPU's pages. */
+	/* Where a full barrier follows a free, or a block that was put into the reserve. */
 	smp_mb__after_atomic();
 }
 

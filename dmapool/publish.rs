@@ -12,16 +12,12 @@
 //! - `shrink()` gives back words that it had taken: [`publish`].
 
 use crate::{
+    bitmap::mb_after_atomic,
     cpu_pages::CpuPages,
     node::Kind,
     page::Page,
     raw_pool::RawPool, //
 };
-
-// `dmapool/helpers.c`
-extern "C" {
-    fn rust_dmapool_mb_after_atomic();
-}
 
 /// Announces `page`, if it has a free block.
 pub(crate) fn publish(page: Page<'_>) {
@@ -63,8 +59,7 @@ pub(crate) fn publish_first_free(page: Page<'_>) {
     // Makes that operation a full barrier. Pairs with the exchange in `CpuPages::exchange`. Either
     // this thread sees that `page` is no longer a page of this CPU, or whoever replaced it sees the
     // free block. And in `find_or_grow`, whoever has seen what this thread takes next sees it.
-    // SAFETY: The function has no requirements.
-    unsafe { rust_dmapool_mb_after_atomic() };
+    mb_after_atomic();
 
     let Some(pool) = RawPool::of(page) else {
         return;

@@ -10,6 +10,7 @@ use crate::{
     allocated::Allocated,
     bitmap::{
         lowest,
+        mb_after_atomic,
         Word,
         WORD_BITS, //
     },
@@ -165,7 +166,7 @@ impl Reserve {
         give_to(&self.filled, number);
         // The block comes before whatever this thread takes from a page after it, for those who see
         // that it did. Pairs with the barrier in `take`.
-        smp_mb(Full);
+        mb_after_atomic();
         true
     }
 }
