@@ -46,18 +46,24 @@ const MOST: usize = 1 << 16;
 /// Places for each page.
 const PLACES: usize = 4;
 
+/// Null, or the record of a page.
+type Place = Atomic<*mut Record>;
+
 /// Pages by the address of their memory.
 ///
 /// # Invariants
 ///
-/// - The number of `places` is a power of two and at least 2, and `plain_mask` is less.
+/// - The number of `places` is a power of two and at least 2, and `plain_mask` is less. `first` is
+///   the first of them.
 /// - Each of them is null, or the record of a page in the address map to which this belongs.
 /// - `older` is null, or the table that this one has replaced.
 struct Table {
     /// What leaves of a number that of a place; 0 in a pool whose frees are not plain. Then the
     /// first place is kept empty.
     plain_mask: usize,
-    places: Pin<KBox<[Atomic<*mut Record>]>>,
+    /// Never changes, and yet is no plain pointer: see [`Table::at`].
+    first: Atomic<*mut Place>,
+    places: Pin<KBox<[Place]>>,
     older: *mut Table,
 }
 
@@ -67,10 +73,11 @@ impl Table {
     fn new(len: usize, plain: bool, older: *mut Self, flags: Flags) -> Result<KBox<Self>> {
         let places = KBox::pin_slice(|_| Ok::<_, Error>(Atomic::new(null_mut())), len, flags)?;
 
-        // INVARIANT: All places are null, and there are `len`.
+        // INVARIANT: All places are null, and there are `len`. A box does not move what it holds.
         Ok(KBox::new(
             Self {
                 plain_mask: if plain { len.wrapping_sub(1) } else { 0 },
+                first: Atomic::new(places.as_ptr().cast_mut()),
                 places,
                 older,
             },
@@ -86,20 +93,35 @@ impl Table {
         self.plain_mask != 0
     }
 
+    /// A place.
+    ///
+    /// It is seen as it was when the table was released: what is loaded through the pointer to the
+    /// first place depends on its address, as that depends on the address of the table. For the
+    /// kernel's memory model the second of these steps must begin with a read that is marked, too.
+    ///
+    /// # Safety
+    ///
+    /// There must be more than `index` places.
+    #[inline(always)]
+    unsafe fn at(&self, index: usize) -> &Place {
+        // SAFETY: By the type invariants this is one of `places`.
+        unsafe { &*read_once(&self.first).add(index) }
+    }
+
     /// The place of the page in which the numbered piece of memory lies.
-    fn place(&self, number: usize) -> &Atomic<*mut Record> {
-        let place = number & self.len().wrapping_sub(1);
+    fn place(&self, number: usize) -> &Place {
+        let index = number & self.len().wrapping_sub(1);
         let first = if self.is_plain() { 0 } else { 1 };
 
         // SAFETY: By the type invariants there is such a place.
-        unsafe { self.places.get_unchecked(place.max(first)) }
+        unsafe { self.at(index.max(first)) }
     }
 
     /// The same if frees are plain. If they are not, it is one that stays null.
     #[inline(always)]
-    fn plain_place(&self, number: usize) -> &Atomic<*mut Record> {
+    fn plain_place(&self, number: usize) -> &Place {
         // SAFETY: By the type invariants there is such a place.
-        unsafe { self.places.get_unchecked(number & self.plain_mask) }
+        unsafe { self.at(number & self.plain_mask) }
     }
 }
 
@@ -158,7 +180,7 @@ impl RecentPages {
     ///
     /// `place` must be one of a table of this.
     #[inline(always)]
-    unsafe fn page_in(&self, place: &Atomic<*mut Record>) -> Option<Page<'_>> {
+    unsafe fn page_in(&self, place: &Place) -> Option<Page<'_>> {
         let record = NonNull::new(read_once(place))?;
 
         // SAFETY: By the type invariants this is a record, which lives as long as the pool.

@@ -536,7 +536,7 @@ models! {
         [(0, get_surely), (1, get_surely)];
     get_what_is_put_checked(blocks: 2, checked: true): |pool| only(pool, [2]),
         [(0, put), (0, get)];
-    exchange_checked(blocks: 1, checked: true): |pool| only(pool, [1, 1]),
+    exchange_checked(blocks: 1, atomics: 96, checked: true): |pool| only(pool, [1, 1]),
         [(0, put_get), (1, put_get)];
     grow_put_checked(blocks: 1, checked: true): |pool| taken(pool, [0, 1]), [(0, get), (1, put)];
     found_found(blocks: 1, checked: true): colliding, [(0, put), (1, put)];
