@@ -4,6 +4,7 @@
 
 use crate::{
     allocated::Allocated,
+    bitmap::mb_after_atomic,
     context,
     page::Page,
     publish::publish_first_free,
@@ -201,6 +202,10 @@ impl RawPool<'_> {
 fn already_free(page: Page<'_>, index: u32) -> BadFree {
     let reason = BadFree::AlreadyFree;
 
+    // Whoever frees a free block has acquired no bit. They have come to the record by dependency
+    // from the table of recent pages, which does not reach to the leaf. So the free that was
+    // refused is made a full barrier between the read of the table and what follows.
+    mb_after_atomic();
     if let Some(pool) = RawPool::of(page) {
         let offset = pool.geometry().offset_of(index).into();
         // SAFETY: The page is in the address map.

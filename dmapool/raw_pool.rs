@@ -140,6 +140,10 @@ impl<'bound> RawPool<'bound> {
     }
 
     /// The pool to which `page` belongs, unless it is [`Page::nothing`].
+    ///
+    /// The way there leads from the record to the leaf, by plain reads: for the kernel's memory
+    /// model a dependency ends before the second. So the caller must have acquired the page, by a
+    /// bit of it for instance, or come behind a full barrier.
     #[inline]
     pub(crate) fn of<'pool>(page: Page<'pool>) -> Option<&'pool RawPool<'pool>> {
         let pool = page.leaf()?.pool().cast::<RawPool<'pool>>();
