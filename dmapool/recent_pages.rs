@@ -71,7 +71,8 @@ impl Table {
     /// A table of `len` places, a power of two, without a page. It replaces `older`, or nothing if
     /// that is null.
     fn new(len: usize, plain: bool, older: *mut Self, flags: Flags) -> Result<KBox<Self>> {
-        let places = KBox::pin_slice(|_| Ok::<_, Error>(Atomic::new(null_mut())), len, flags)?;
+        let place = |_| Ok::<_, Error>(Place::new(null_mut()));
+        let places: Pin<KBox<[Place]>> = KBox::pin_slice(place, len, flags)?;
 
         // INVARIANT: All places are null, and there are `len`. A box does not move what it holds.
         Ok(KBox::new(
