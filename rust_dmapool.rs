@@ -146,7 +146,8 @@
 //! | `find.rs`, `refill.rs`, `alloc.rs` | allocating a block |
 //! | `tokens.rs`, `block.rs` | blocks without an owner for a while, and the owner |
 //! | `debugfs.rs`, `debugfs_show.rs`, `debugfs.c` | what pools there are, for people to read |
-//! | `module_ref.rs`, `instance.rs` | how long the module stays; a pool as the module keeps it |
+//! | `module_ref.rs`, `mark.rs` | how long the module stays; by what a pool is known to be one |
+//! | `instance.rs` | a pool as the module keeps it |
 //! | `pool.rs` | the public face |
 //! | `managed.rs` | the variant that devres destroys, and on which buses |
 //! | `c_pool.rs` | the interface for C |
@@ -203,6 +204,8 @@ mod init_block;
 mod instance;
 #[path = "dmapool/managed.rs"]
 mod managed;
+#[path = "dmapool/mark.rs"]
+mod mark;
 #[path = "dmapool/module_ref.rs"]
 mod module_ref;
 #[path = "dmapool/node.rs"]

@@ -36,14 +36,15 @@ impl RawPool<'_> {
         )
     }
 
-    /// The same in a pool whose frees are checked, for a caller who frees the block by its address.
+    /// The same in a pool whose frees are checked, for a caller who frees the block by its address,
+    /// and who has told the checkers.
     ///
     /// # Safety
     ///
-    /// Frees of the pool must be checked.
+    /// Frees of the pool must be checked, and it must have `plain_alloc`.
     #[inline(always)]
     pub(crate) unsafe fn alloc_checked_at_once(&self, flags: Flags) -> Option<Allocated<'_>> {
-        if !self.begin(flags) {
+        if flags.contains(__GFP_ZERO) {
             return None;
         }
         self.this_cpu()

@@ -11,8 +11,8 @@ use crate::{
     geometry::Geometry,
     gfp,
     instance::Instance,
-    options::Options,
-    raw_pool::RawPool, //
+    mark::Mark,
+    options::Options, //
 };
 use core::ptr::{
     self,
@@ -31,7 +31,11 @@ use kernel::{
     },
     dma::DmaAddress,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
 
 /// What stands behind C's `struct dma_pool *`.
@@ -82,15 +86,78 @@ unsafe fn create(
     unsafe { CPool::new(dev, name, geometry, options) }
 }
 
-/// The pool behind C's pointer.
+// `dmapool/helpers.c`
+extern "C" {
+    fn rust_dmapool_report_unusable(function: *const c_char, destroyed: bool);
+}
+
+// A pool can be looked at as a mark.
+static_assert!(core::mem::offset_of!(CPool, mark) == 0);
+
+/// A function of this interface to which a pool is passed.
+struct Entry {
+    name: &'static CStr,
+    /// 1 if it has said that it was passed one that is not of this module.
+    said_foreign: Atomic<u32>,
+    /// 1 if it has said that it was passed one that is destroyed.
+    said_destroyed: Atomic<u32>,
+}
+
+static ALLOC: Entry = Entry::new(c"rust_dma_pool_alloc");
+static FREE: Entry = Entry::new(c"rust_dma_pool_free");
+static DESTROY: Entry = Entry::new(c"rust_dma_pool_destroy");
+static DESTROY_MANAGED: Entry = Entry::new(c"rust_dmam_pool_destroy");
+
+impl Entry {
+    const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            said_foreign: Atomic::new(0),
+            said_destroyed: Atomic::new(0),
+        }
+    }
+
+    /// Says, the first time, who passed what cannot be used.
+    ///
+    /// # Safety
+    ///
+    /// As [`behind`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn refuse(&self, pool: *mut bindings::dma_pool) {
+        // SAFETY: The caller vouches for a word.
+        let destroyed = unsafe { (*pool.cast::<Mark>()).is_destroyed() };
+        let said = if destroyed {
+            &self.said_destroyed
+        } else {
+            &self.said_foreign
+        };
+
+        // Relaxed: nothing else depends on it.
+        if said.xchg(1, Relaxed) == 0 {
+            // SAFETY: The name is a string.
+            unsafe { rust_dmapool_report_unusable(self.name.as_char_ptr(), destroyed) };
+        }
+    }
+}
+
+/// The pool behind C's pointer, unless that is one of `mm/dmapool.c`.
+///
+/// A pool that was destroyed is known, too, for as long as nobody else uses its memory. That helps
+/// whoever has broken the contract to find it.
 ///
 /// # Safety
 ///
-/// `pool` must come from one of the functions that create, and not have been destroyed.
-#[inline]
-unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> &'a RawPool<'static> {
-    // SAFETY: The functions that create return a `CPool`, and it has not been destroyed.
-    unsafe { &(*pool.cast::<CPool>()).raw }
+/// `pool` must come from one of the functions that create, here or in `mm/dmapool.c`, and not have
+/// been destroyed.
+#[inline(always)]
+unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> Option<&'a CPool> {
+    // SAFETY: Whichever function made it, it begins with a word.
+    if !unsafe { (*pool.cast::<Mark>()).exists() } {
+        return None;
+    }
+    // SAFETY: With this mark it is a `CPool`, and it has not been destroyed.
+    Some(unsafe { &*pool.cast() })
 }
 
 /// See C's `dma_pool_create_node()`. Process context; may sleep.
@@ -122,12 +189,20 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_create_node(
 ///
 /// # Safety
 ///
-/// `pool` must be null or come from [`rust_dma_pool_create_node`], and is not used after this.
+/// `pool` must be null or as for [`behind`]. If it comes from [`rust_dma_pool_create_node`], it is
+/// not used after this.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rust_dma_pool_destroy(pool: *mut bindings::dma_pool) {
-    if !pool.is_null() {
-        // SAFETY: The functions that create return a boxed `CPool`, and nobody uses it any more.
-        drop(unsafe { KBox::from_raw(pool.cast::<CPool>()) });
+    if pool.is_null() {
+        return;
+    }
+    // SAFETY: The caller vouches for the same. The functions that create return a boxed `CPool`,
+    // and nobody uses it any more.
+    unsafe {
+        if behind(pool).is_none() {
+            return DESTROY.refuse(pool);
+        }
+        drop(KBox::from_raw(pool.cast::<CPool>()));
     }
 }
 
@@ -135,23 +210,27 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_destroy(pool: *mut bindings::dma_p
 ///
 /// # Safety
 ///
-/// `pool` must be one that is not destroyed. `handle` must point to a DMA address to be written.
+/// `pool` must be as for [`behind`]. `handle` must point to a DMA address to be written.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
     pool: *mut bindings::dma_pool,
     flags: bindings::gfp_t,
     handle: *mut bindings::dma_addr_t,
 ) -> *mut c_void {
-    // SAFETY: The pool is not destroyed.
-    let pool = unsafe { behind(pool) };
     let flags = gfp::from_raw(flags);
+    // Without this, misuse would show only when growing.
+    gfp::might_alloc(flags);
 
-    // SAFETY: Frees of pools of C are checked. `handle` points to a DMA address.
+    // SAFETY: The caller vouches for the pool: it begins with a word, and if its mark is plain, it
+    // is a `CPool` with `plain_alloc`. Frees of those are checked. `handle` points to a DMA
+    // address.
     unsafe {
-        match pool.alloc_checked_at_once(flags) {
-            Some(block) => hand_out(block, handle),
-            None => alloc_in_any_case(pool, flags, handle),
+        if (*pool.cast::<Mark>()).is_plain() {
+            if let Some(block) = (*pool.cast::<CPool>()).raw.alloc_checked_at_once(flags) {
+                return hand_out(block, handle);
+            }
         }
+        alloc_in_any_case(pool, flags, handle)
     }
 }
 
@@ -159,15 +238,22 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
 ///
 /// # Safety
 ///
-/// `handle` must point to a DMA address to be written.
+/// As [`rust_dma_pool_alloc`].
 #[cold]
 #[inline(never)]
 unsafe fn alloc_in_any_case(
-    pool: &RawPool<'_>,
+    pool: *mut bindings::dma_pool,
     flags: Flags,
     handle: *mut DmaAddress,
 ) -> *mut c_void {
-    match pool.alloc_slow(flags) {
+    // SAFETY: The caller vouches for the same.
+    let Some(CPool { raw, .. }) = (unsafe { behind(pool) }) else {
+        // SAFETY: As above.
+        unsafe { ALLOC.refuse(pool) };
+        return null_mut();
+    };
+
+    match raw.alloc_slow(flags) {
         // SAFETY: `handle` points to a DMA address.
         Ok(block) => unsafe { hand_out(block, handle) },
         Err(_) => null_mut(),
@@ -190,16 +276,21 @@ unsafe fn hand_out(block: Allocated<'_>, handle: *mut DmaAddress) -> *mut c_void
 ///
 /// # Safety
 ///
-/// `pool` must be one that is not destroyed. If the addresses are those of an allocated block, it
-/// must be the caller's, and is not used after this.
+/// `pool` must be as for [`behind`]. If the addresses are those of an allocated block, it must be
+/// the caller's, and is not used after this.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rust_dma_pool_free(
     pool: *mut bindings::dma_pool,
     address: *mut c_void,
     dma: DmaAddress,
 ) {
-    // SAFETY: The pool is not destroyed, and the caller gives up the block, if there is one.
-    let _ = unsafe { behind(pool).free_by_address(address.cast(), dma) };
+    // SAFETY: The caller vouches for the same, and gives up the block, if there is one.
+    unsafe {
+        match behind(pool) {
+            Some(pool) => _ = pool.raw.free_by_address(address.cast(), dma),
+            None => FREE.refuse(pool),
+        }
+    }
 }
 
 /// The devres action of a managed pool.
@@ -246,14 +337,19 @@ pub(crate) unsafe extern "C" fn rust_dmam_pool_create(
 ///
 /// # Safety
 ///
-/// `pool` must be null or come from [`rust_dmam_pool_create`], and is not used after this.
+/// `pool` must be null or as for [`behind`]. If it is of this module, it comes from
+/// [`rust_dmam_pool_create`], and is not used after this.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rust_dmam_pool_destroy(pool: *mut bindings::dma_pool) {
     if pool.is_null() {
         return;
     }
-    // SAFETY: The pool is not destroyed yet.
-    let dev: *const Device<Bound> = ptr::from_ref(unsafe { behind(pool) }.dev);
+    // SAFETY: The caller vouches for the same.
+    let Some(CPool { raw, .. }) = (unsafe { behind(pool) }) else {
+        // SAFETY: As above.
+        return unsafe { DESTROY_MANAGED.refuse(pool) };
+    };
+    let dev: *const Device<Bound> = ptr::from_ref(raw.dev);
 
     // SAFETY: The device is bound, and the action was added with these arguments.
     unsafe {

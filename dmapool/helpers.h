@@ -10,6 +10,7 @@ bool rust_dmapool_may_sleep(void);
 bool rust_dmapool_may_grow(void);
 bool rust_dmapool_node_online(int node);
 bool rust_dmapool_report_ratelimit(void);
+void rust_dmapool_report_unusable(const char *function, bool destroyed);
 void rust_dmapool_might_alloc(gfp_t gfp);
 void rust_dmapool_mb_after_atomic(void);
 void rust_dmapool_synchronize_module(void);

@@ -7,6 +7,7 @@ use crate::{
     debugfs::Registration,
     geometry::Geometry,
     gfp,
+    mark::Mark,
     module_ref::ModuleRef,
     options::Options,
     raw_pool::RawPool, //
@@ -23,8 +24,10 @@ use kernel::{
 /// A pool in its box, in which it stays, because its pages and debugfs know where it is.
 ///
 /// The fields are dropped in this order: nobody looks at the pool when it goes, and the module goes
-/// last.
+/// last. They lie in this order, too: the interface for C looks at the first word.
+#[repr(C)]
 pub(crate) struct Instance<'bound> {
+    pub(crate) mark: Mark,
     listing: SetOnce<Registration>,
     pub(crate) raw: RawPool<'bound>,
     _module: Option<ModuleRef>,
@@ -53,12 +56,14 @@ impl<'bound> Instance<'bound> {
         } else {
             None
         };
+        // SAFETY: Nobody allocates before the pool is in its box. The caller sees to the end of its
+        // work.
+        let raw = unsafe { RawPool::new(dev, name, geometry, options)? };
         let this = KBox::new(
             Self {
+                mark: Mark::new(raw.plain_alloc),
                 listing: SetOnce::new(),
-                // SAFETY: Nobody allocates before the pool is in its box. The caller sees to the
-                // end of its work.
-                raw: unsafe { RawPool::new(dev, name, geometry, options)? },
+                raw,
                 _module: module,
             },
             GFP_KERNEL,

@@ -8,6 +8,8 @@
  * - Frees are checked. An address that is not of the pool, that is inside a
  *   block, that does not match its handle, or whose block is free already is
  *   reported with dev_err() and changes nothing.
+ * - A pool of <linux/dmapool.h> is reported with pr_err() and nothing is done;
+ *   of drivers that share a pool, all have to be moved.
  * - A pool that is destroyed while blocks are allocated keeps their pages only.
  * - A pool's name is not cut off.
  * - As long as a pool exists, rust_dmapool cannot be unloaded.

@@ -5,6 +5,7 @@
 use crate::{
     geometry::Geometry,
     gfp,
+    mark::Mark,
     options::Options,
     raw_pool::RawPool, //
 };
@@ -16,7 +17,9 @@ use kernel::{
     prelude::*, //
 };
 
+#[repr(C)]
 pub(crate) struct Instance<'bound> {
+    pub(crate) mark: Mark,
     pub(crate) raw: RawPool<'bound>,
 }
 
@@ -32,7 +35,13 @@ impl<'bound> Instance<'bound> {
     ) -> Result<KBox<Self>> {
         // SAFETY: Nobody allocates before the pool is in its box, and no work refills it.
         let raw = unsafe { RawPool::new(dev, name, geometry, options)? };
-        let this = KBox::new(Self { raw }, GFP_KERNEL)?;
+        let this = KBox::new(
+            Self {
+                mark: Mark::new(raw.plain_alloc),
+                raw,
+            },
+            GFP_KERNEL,
+        )?;
 
         this.raw.refill(gfp::without_oom(GFP_KERNEL))?;
         Ok(this)

@@ -12,6 +12,8 @@ include!("../../loom/src/core.rs");
 mod c_pool;
 #[path = "../../../dmapool/c_string.rs"]
 mod c_string;
+#[path = "../../../dmapool/mark.rs"]
+mod mark;
 #[path = "../../../dmapool/pool.rs"]
 mod pool;
 

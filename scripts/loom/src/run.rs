@@ -124,8 +124,8 @@ pub(crate) type Blocks = Vec<Owned>;
 /// Allocates a block, if there is one to be had.
 pub(crate) fn alloc(pool: Pool) -> Option<Owned> {
     // C allocates where frees are checked.
-    let block = if pool.checked {
-        // SAFETY: They are.
+    let block = if pool.checked && pool.raw.plain_alloc {
+        // SAFETY: They are, and the pool has `plain_alloc`.
         match unsafe { pool.raw.alloc_checked_at_once(GFP_KERNEL) } {
             Some(block) => block,
             None => pool.raw.alloc_slow(GFP_KERNEL).ok()?,
