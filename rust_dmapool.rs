@@ -270,6 +270,9 @@ impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: A module is loaded once, and nobody else can have called into it.
         unsafe { debugfs::init() };
+        // The kernel leaves out parameters that it does not know, and only warns of them.
+        let poison = if init::want_poison() { "Y" } else { "N" };
+        pr_info!("loaded, poison={poison}\n");
         Ok(Self)
     }
 }
@@ -291,10 +294,4 @@ module! {
     authors: ["The rust_dmapool authors"],
     description: "DMA pools for Rust drivers",
     license: "GPL v2",
-    params: {
-        poison: bool {
-            default: false,
-            description: "Fill free blocks with a value, and report who writes to them",
-        },
-    },
 }

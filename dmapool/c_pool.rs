@@ -63,12 +63,17 @@ unsafe fn create(
         )
     };
     let size = if size == 0 { 0 } else { size.max(SMALLEST) };
-    let geometry = Geometry::try_new(dev, size, align, boundary)?;
+    let geometry = Geometry::check(size, align, boundary).inspect_err(|err| {
+        dev_err!(dev, "rust_dmapool: pool {name}: {err}\n");
+    })?;
     let options = match node {
         bindings::NUMA_NO_NODE => Options::new(),
         node => {
             let node = NumaNode::new(node).inspect_err(|_| {
-                dev_err!(dev, "rust_dmapool: there is no NUMA node {node}\n");
+                dev_err!(
+                    dev,
+                    "rust_dmapool: pool {name}: there is no NUMA node {node}\n"
+                );
             })?;
 
             Options::new().node(node)

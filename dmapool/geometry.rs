@@ -318,7 +318,8 @@ impl Geometry {
         })
     }
 
-    /// Checks a geometry like [`Geometry::check`], and reports a bad one in the name of `dev`.
+    /// Checks a geometry like [`Geometry::check`], and reports a bad one in the name of `dev`. What
+    /// the pool will be called is for the caller to add, or to say instead.
     ///
     /// # Errors
     ///

@@ -31,6 +31,16 @@ bool rust_dmapool_want_init_on_free(void)
 	return want_init_on_free();
 }
 
+/* Here and not in module!, because those of Rust cannot be read in sysfs. */
+static bool poison;
+module_param(poison, bool, 0444);
+MODULE_PARM_DESC(poison, "Fill free blocks with a value, and report who writes to them");
+
+bool rust_dmapool_want_poison(void)
+{
+	return poison;
+}
+
 bool rust_dmapool_may_sleep(void)
 {
 	return !in_interrupt() && !irqs_disabled() &&

@@ -6,6 +6,7 @@
 
 bool rust_dmapool_want_init_on_alloc(void);
 bool rust_dmapool_want_init_on_free(void);
+bool rust_dmapool_want_poison(void);
 bool rust_dmapool_may_sleep(void);
 bool rust_dmapool_may_grow(void);
 bool rust_dmapool_node_online(int node);

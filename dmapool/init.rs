@@ -14,6 +14,7 @@ use kernel::{
 extern "C" {
     fn rust_dmapool_want_init_on_alloc() -> bool;
     fn rust_dmapool_want_init_on_free() -> bool;
+    fn rust_dmapool_want_poison() -> bool;
 }
 
 /// The value of each byte of a free block, if blocks are poisoned.
@@ -21,6 +22,12 @@ pub(crate) const POISON_FREED: u8 = bindings::POOL_POISON_FREED as u8;
 
 /// The value of each byte of a new block, if blocks are poisoned.
 pub(crate) const POISON_ALLOCATED: u8 = bindings::POOL_POISON_ALLOCATED as u8;
+
+/// Whether the module was loaded with `poison=1`.
+pub(crate) fn want_poison() -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_want_poison() }
+}
 
 /// What is done to all blocks of a pool.
 ///
@@ -38,15 +45,20 @@ pub(crate) struct InitPolicy {
 }
 
 impl InitPolicy {
-    pub(crate) fn new(poison: bool) -> Self {
-        // SAFETY: The function has no requirements.
-        let zero_on_alloc = unsafe { rust_dmapool_want_init_on_alloc() };
+    pub(crate) fn new() -> Self {
+        let poison = want_poison();
+        // SAFETY: The functions have no requirements.
+        let (zero_on_alloc, zero_on_free) = unsafe {
+            (
+                rust_dmapool_want_init_on_alloc(),
+                rust_dmapool_want_init_on_free(),
+            )
+        };
 
         Self {
             always: zero_on_alloc || poison,
             zero_on_alloc,
-            // SAFETY: The function has no requirements.
-            zero_on_free: unsafe { rust_dmapool_want_init_on_free() },
+            zero_on_free,
             poison,
         }
     }

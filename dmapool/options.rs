@@ -134,20 +134,23 @@ impl Options {
         self
     }
 
-    /// Whether a pool for `dev` can have these. Says why not.
-    pub(crate) fn check(&self, dev: &Device) -> Result {
+    /// Whether the pool `name` for `dev` can have these. Says why not.
+    pub(crate) fn check(&self, dev: &Device, name: &CStr) -> Result {
         // SAFETY: Of the same size, and without padding or invalid values.
         let node = unsafe { core::mem::transmute::<NumaNode, c_int>(self.node) };
 
         // SAFETY: The function has no requirements.
         if !unsafe { rust_dmapool_node_online(node) } {
-            dev_err!(dev, "rust_dmapool: there is no NUMA node {node}\n");
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {name}: there is no NUMA node {node}\n"
+            );
             return Err(EINVAL);
         }
         if self.min_nr > Self::MOST_RESERVED {
             dev_err!(
                 dev,
-                "rust_dmapool: a reserve of {} blocks is more than {}\n",
+                "rust_dmapool: pool {name}: a reserve of {} blocks is more than {}\n",
                 self.min_nr,
                 Self::MOST_RESERVED
             );

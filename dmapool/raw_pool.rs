@@ -19,7 +19,6 @@ use crate::{
     },
     geometry::Geometry,
     init::InitPolicy,
-    module_parameters,
     options::Options,
     page::Page,
     page_spec::PageSpec,
@@ -101,9 +100,9 @@ impl<'bound> RawPool<'bound> {
         geometry: Geometry,
         options: Options,
     ) -> Result<Self> {
-        options.check(dev)?;
+        options.check(dev, name)?;
 
-        let init = InitPolicy::new(module_parameters::poison.value());
+        let init = InitPolicy::new();
         let slow_free = init.on_free().is_some() || options.min_nr != 0;
         let spec = PageSpec::new(geometry, options.tokens, options.checked_frees, slow_free);
         let addresses = if options.checked_frees {

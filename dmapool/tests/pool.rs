@@ -9,7 +9,6 @@ use super::{
 use crate::{
     init::InitPolicy,
     instance::Instance,
-    module_parameters,
     raw_pool::pages_held,
     Block,
     Geometry,
@@ -421,7 +420,7 @@ mod suite {
         // Without being asked to, a pool leaves the contents alone; unless the kernel was booted
         // with `init_on_alloc=1` or `init_on_free=1`, or the module loaded with `poison=1`, as they
         // are for some of the runs.
-        let contents = InitPolicy::new(module_parameters::poison.value());
+        let contents = InitPolicy::new();
         let block = pool.alloc(GFP_KERNEL)?;
         let first = block.as_ptr().cast::<u8>();
         fill(&block, 0x5a);

@@ -20,8 +20,6 @@ mod pool;
 #[path = "../../loom/src/helpers.rs"]
 mod helpers;
 mod instance;
-#[path = "../../loom/src/module_parameters.rs"]
-mod module_parameters;
 #[path = "../../loom/src/refill_work.rs"]
 mod refill_work;
 

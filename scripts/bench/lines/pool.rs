@@ -10,8 +10,6 @@ include!("../../loom/src/core.rs");
 
 #[path = "../../loom/src/helpers.rs"]
 mod helpers;
-#[path = "../../loom/src/module_parameters.rs"]
-mod module_parameters;
 #[path = "../../loom/src/refill_work.rs"]
 mod refill_work;
 

@@ -19,6 +19,11 @@ extern "C" fn rust_dmapool_want_init_on_free() -> bool {
     false
 }
 
+#[no_mangle]
+extern "C" fn rust_dmapool_want_poison() -> bool {
+    false
+}
+
 /// Models may sleep.
 #[no_mangle]
 extern "C" fn rust_dmapool_may_sleep() -> bool {

@@ -14,7 +14,6 @@ mod unpublished;
 
 mod helpers;
 mod models;
-mod module_parameters;
 mod refill_work;
 mod run;
 

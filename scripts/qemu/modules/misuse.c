@@ -167,11 +167,14 @@ static const struct {
 	size_t size, align, boundary;
 	const char *message;
 } creates[] = {
-	{ "create_of_size_0", 0, 0, 0, "size 0 is not in" },
-	{ "create_too_large", (size_t)INT_MAX + 1, 0, 0, "is not in" },
-	{ "create_odd_align", 64, 48, 0, "align 48 is not a power of two" },
-	{ "create_odd_boundary", 64, 64, 3000, "boundary 3000 is not a power of two" },
-	{ "create_boundary_below_size", 128, 64, 64, "boundary 64 is less than the block size" },
+	{ "create_of_size_0", 0, 0, 0, "pool create_of_size_0: size 0 is not in" },
+	{ "create_too_large", (size_t)INT_MAX + 1, 0, 0,
+	  "pool create_too_large: size 2147483648 is not in" },
+	{ "create_odd_align", 64, 48, 0, "pool create_odd_align: align 48 is not a power of two" },
+	{ "create_odd_boundary", 64, 64, 3000,
+	  "pool create_odd_boundary: boundary 3000 is not a power of two" },
+	{ "create_boundary_below_size", 128, 64, 64,
+	  "pool create_boundary_below_size: boundary 64 is less than the block size" },
 };
 
 static bool skipped(const char *name)
@@ -233,15 +236,25 @@ static int create_for_no_device(struct device *dev)
 }
 
 /* The kernel's own pool oopses. */
-static int create_on_no_node(struct device *dev)
+static int create_on_node(struct device *dev, const char *name, int node)
 {
 	struct dma_pool *pool = NULL;
 
-	pr_info("%s expects: there is no NUMA node 1\n", __func__);
+	pr_info("%s expects: pool %s: there is no NUMA node %d\n", name, name, node);
 #ifdef RUST_DMAPOOL_REPLACE
-	pool = dma_pool_create_node("create_on_no_node", dev, SIZE, SIZE, 0, 1);
+	pool = dma_pool_create_node(name, dev, SIZE, SIZE, 0, node);
 #endif
-	return outcome(__func__, pool ? "CORRUPTED: not refused" : NULL);
+	return outcome(name, pool ? "CORRUPTED: not refused" : NULL);
+}
+
+static int create_on_no_node(struct device *dev)
+{
+	return create_on_node(dev, __func__, 1);
+}
+
+static int create_on_no_number_of_a_node(struct device *dev)
+{
+	return create_on_node(dev, __func__, INT_MAX);
 }
 
 /* Its block stays the device's: nobody else gets that memory. */
@@ -344,7 +357,8 @@ static int write_to_a_free_block(struct device *dev)
 }
 
 static int (*const others[])(struct device *dev) = {
-	destroy_null, create_for_no_device, create_on_no_node, destroy_busy,
+	destroy_null, create_for_no_device, create_on_no_node, create_on_no_number_of_a_node,
+	destroy_busy,
 	write_past_a_small_block, free_with_gaps, write_to_a_free_block,
 };
 
