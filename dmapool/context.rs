@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the caller may do: sleep, which no type can say of those who drop a pool; obtain memory;
-//! and write to the log once more.
+//! What the caller may do: sleep, which no type can say of those who drop a pool; obtain memory,
+//! and how much there is at most; and write to the log once more.
 
 // `dmapool/helpers.c`
 extern "C" {
     fn rust_dmapool_may_sleep() -> bool;
     fn rust_dmapool_may_grow() -> bool;
     fn rust_dmapool_report_ratelimit() -> bool;
+    fn rust_dmapool_total_memory() -> usize;
 }
 
 /// Whether the caller may sleep, as far as the kernel knows: it is not in an interrupt, interrupts
@@ -22,6 +23,12 @@ pub(crate) fn may_sleep() -> bool {
 pub(crate) fn may_grow() -> bool {
     // SAFETY: The function has no requirements.
     unsafe { rust_dmapool_may_grow() }
+}
+
+/// How much memory the system has, in bytes, free or not.
+pub(crate) fn total_memory() -> usize {
+    // SAFETY: The function has no requirements.
+    unsafe { rust_dmapool_total_memory() }
 }
 
 /// Whether the log has room for a report that a device, or a driver in C, can cause as often as it

@@ -56,6 +56,11 @@ bool rust_dmapool_may_grow(void)
 	return !IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible();
 }
 
+size_t rust_dmapool_total_memory(void)
+{
+	return totalram_pages() << PAGE_SHIFT;
+}
+
 bool rust_dmapool_node_online(int node)
 {
 	return node == NUMA_NO_NODE || (node >= 0 && node < MAX_NUMNODES && node_online(node));

@@ -9,6 +9,7 @@ bool rust_dmapool_want_init_on_free(void);
 bool rust_dmapool_want_poison(void);
 bool rust_dmapool_may_sleep(void);
 bool rust_dmapool_may_grow(void);
+size_t rust_dmapool_total_memory(void);
 bool rust_dmapool_node_online(int node);
 bool rust_dmapool_report_ratelimit(void);
 void rust_dmapool_report_unusable(const char *function, bool destroyed);

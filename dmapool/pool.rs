@@ -421,7 +421,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///
     /// # Errors
     ///
-    /// [`ENOMEM`] if there is not enough memory. Pages that were added until then stay.
+    /// [`ENOMEM`] if there is not enough memory: nobody is killed for it, and what the system
+    /// cannot have at all is not tried. Pages that were added until then stay.
     ///
     /// # Examples
     ///

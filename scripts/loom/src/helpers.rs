@@ -50,6 +50,11 @@ extern "C" fn rust_dmapool_report_ratelimit() -> bool {
 extern "C" fn rust_dmapool_report_unusable(_function: *const c_char, _destroyed: bool) {}
 
 #[no_mangle]
+extern "C" fn rust_dmapool_total_memory() -> usize {
+    usize::MAX
+}
+
+#[no_mangle]
 extern "C" fn rust_dmapool_node_online(_node: c_int) -> bool {
     true
 }
