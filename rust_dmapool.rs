@@ -145,6 +145,7 @@
 //! | `init_block.rs` | filling a new block, after a look at its poison |
 //! | `find.rs`, `refill.rs`, `alloc.rs` | allocating a block |
 //! | `tokens.rs`, `block.rs` | blocks without an owner for a while, and the owner |
+//! | `copy.rs` | copying a block of bytes as a whole |
 //! | `debugfs.rs`, `debugfs_show.rs`, `debugfs.c` | what pools there are, for people to read |
 //! | `module_ref.rs`, `mark.rs` | how long the module stays; by what a pool is known to be one |
 //! | `instance.rs` | a pool as the module keeps it |
@@ -180,6 +181,8 @@ mod c_string;
 mod checked_free;
 #[path = "dmapool/context.rs"]
 mod context;
+#[path = "dmapool/copy.rs"]
+mod copy;
 #[path = "dmapool/cpu_pages.rs"]
 mod cpu_pages;
 #[path = "dmapool/debugfs.rs"]

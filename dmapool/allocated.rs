@@ -47,14 +47,14 @@ impl Allocated<'_> {
             .wrapping_add(self.place.offset().into())
     }
 
-    /// Fills the block, which has `size` bytes, with `value`.
+    /// Fills all that belongs to the block with `value`: `stride` bytes.
     ///
     /// # Safety
     ///
-    /// `size` must be the size of the pool's blocks.
-    pub(crate) unsafe fn fill(&self, value: u8, size: usize) {
+    /// `stride` must be that of the pool's geometry.
+    pub(crate) unsafe fn fill(&self, value: u8, stride: usize) {
         // SAFETY: By the type invariants the block is allocated, so its memory is there. Nobody
         // else writes to it, but for a device that the driver has told of it already or still.
-        unsafe { self.as_ptr().write_bytes(value, size) };
+        unsafe { self.as_ptr().write_bytes(value, stride) };
     }
 }

@@ -28,12 +28,19 @@ use kernel::{
 
 /// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).
 ///
-/// It holds one `T`, or [`Pool::geometry`](crate::Pool::geometry)`().size()` bytes if `T` is
-/// `[u8]`, at the address that the device sees ([`Block::dma_address`]) and that the CPU sees
-/// ([`Block::as_ptr`]). Fields are read and written with the kernel's `io_read!`, `io_write!` and
-/// `io_project!`: each access is volatile, so it is well-defined while the device writes too. For
-/// all of it there are `copy_read()` and `copy_write()`, and for `[u8]` `copy_from_slice()` and
-/// `copy_to_slice()`, of [`kernel::io::Io`].
+/// It holds one `T`, or as many bytes as were asked for
+/// ([`Geometry::size`](crate::Geometry::size)) if `T` is `[u8]`, at the address that the device
+/// sees ([`Block::dma_address`]) and that the CPU sees ([`Block::as_ptr`]). Fields are read and
+/// written with the kernel's `io_read!`, `io_write!` and `io_project!`: each access is volatile, so
+/// it is well-defined while the device writes too. For all of it there are `copy_read()` and
+/// `copy_write()` of [`kernel::io::Io`], and for `[u8]` [`Block::copy_from_slice`] and
+/// [`Block::copy_to_slice`].
+///
+/// No size, index or length that a block is given makes it panic, with two exceptions, both of the
+/// kernel crate: an index by which a caller asks for that, as in `io_read!(block, [panic: 100])`,
+/// where `[try: 100]` is an error; and `copy_from_slice()` and `copy_to_slice()` of `Io` on a part
+/// of a block, as `io_project!` returns it, or on a block by way of the trait, which assert that
+/// both lengths are equal.
 ///
 /// Dropping the block frees it: in a few steps however many blocks there are, without a lock, in
 /// any context including hard interrupts, never sleeping. If freed blocks are zeroed or poisoned,

@@ -109,7 +109,7 @@ fn show_pools(f: &mut SeqWriter<'_>, device: usize) -> fmt::Result {
             " {:>4} {:>4} {:>4} {:>2}",
             now.live,
             now.capacity,
-            pool.geometry().size(),
+            pool.geometry().stride(),
             now.pages
         )
     })
@@ -120,6 +120,7 @@ fn show_statistics(f: &mut SeqWriter<'_>, pool: &RawPool<'_>) -> fmt::Result {
 
     f.write_fmt(fmt!("name {}\n", Readable(&pool.name)))?;
     writeln!(f, "size {}", pool.geometry().size())?;
+    writeln!(f, "stride {}", pool.geometry().stride())?;
     writeln!(f, "align {}", pool.geometry().align())?;
     writeln!(f, "pages {}", now.pages)?;
     writeln!(f, "capacity {}", now.capacity)?;

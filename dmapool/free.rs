@@ -61,8 +61,8 @@ impl RawPool<'_> {
     /// Fills a block of this pool with what free blocks hold, if that is anything.
     pub(crate) fn fill_freed(&self, block: &Allocated<'_>) {
         if let Some(value) = self.init.on_free() {
-            // SAFETY: That is the size of this pool's blocks.
-            unsafe { block.fill(value, self.geometry().size()) };
+            // SAFETY: That is how much belongs to each of this pool's blocks.
+            unsafe { block.fill(value, self.geometry().stride()) };
         }
     }
 }

@@ -15,22 +15,24 @@ use kernel::{
 
 /// The size, alignment and boundary of a pool's blocks, checked.
 ///
-/// All sizes are in bytes. The size asked for is rounded up to the alignment, and to nothing else:
-/// a pool of 8-byte blocks holds 512 of them in a 4 KiB page.
+/// All sizes are in bytes. A block has the size that was asked for. From the beginning of one to
+/// that of the next it is the *stride*, which is the size rounded up to the alignment, and to
+/// nothing else: a pool of 8-byte blocks holds 512 of them in a 4 KiB page.
 ///
 /// Corresponds to the `size`, `align` and `boundary` arguments of C's `dma_pool_create()`.
 ///
 /// # Invariants
 ///
 /// - `align` is a power of two.
-/// - `size` is not zero, a multiple of `align` and at most `i32::MAX`.
-/// - `page_size` is `size` rounded up to a multiple of `PAGE_SIZE`.
-/// - `per_segment` blocks fit between two multiples of the boundary, and no block of the page
+/// - `stride` is not zero, a multiple of `align` and at most `i32::MAX`; `size` is not zero, and at
+///   most `stride`.
+/// - `page_size` is `stride` rounded up to a multiple of `PAGE_SIZE`.
+/// - `per_segment` strides fit between two multiples of the boundary, and no block of the page
 ///   crosses one.
 /// - `blocks` is the number of blocks in a page, at most `i16::MAX`, and the last of them ends
 ///   within `page_size`.
-/// - `size` is an odd number times 2 to the power of `twos`; `inverse` times that odd number is 1,
-///   modulo 2^64.
+/// - `stride` is an odd number times 2 to the power of `twos`; `inverse` times that odd number is
+///   1, modulo 2^64.
 /// - Up to `1 << max_order` pages can lie end to end without a block that crosses the boundary;
 ///   together they have at most 64 blocks if there is more than one.
 ///
@@ -42,12 +44,14 @@ use kernel::{
 /// // Known when compiling: an invalid geometry would not compile.
 /// const COMMAND: Geometry = Geometry::new::<68, 32, 4096>();
 ///
-/// assert!(COMMAND.size() == 96);
+/// assert!(COMMAND.size() == 68);
+/// assert!(COMMAND.stride() == 96);
 /// assert!(COMMAND.blocks_per_page() == 42);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     size: NonZeroU32,
+    stride: NonZeroU32,
     align: NonZeroU32,
     page_size: u32,
     /// Blocks between two multiples of the boundary.
@@ -56,9 +60,9 @@ pub struct Geometry {
     gap: u32,
     blocks: u32,
     max_order: u32,
-    /// How often 2 is a factor of the size.
+    /// How often 2 is a factor of the stride.
     twos: u32,
-    /// Times the rest of the size, this is 1, modulo 2^64.
+    /// Times the rest of the stride, this is 1, modulo 2^64.
     inverse: u64,
 }
 
@@ -91,12 +95,12 @@ pub enum InvalidGeometry {
     Size(usize),
     /// The alignment is not a power of two.
     Align(usize),
-    /// The boundary is not a power of two, or smaller than a block.
+    /// The boundary is not a power of two, or smaller than a stride.
     Boundary {
         /// The boundary asked for.
         boundary: usize,
         /// The size of a block, rounded up to the alignment.
-        size: usize,
+        stride: usize,
     },
 }
 
@@ -105,8 +109,11 @@ impl fmt::Display for InvalidGeometry {
         match *self {
             Self::Size(size) => write!(f, "size {size} is not in 1..={}", i32::MAX),
             Self::Align(align) => write!(f, "align {align} is not a power of two"),
-            Self::Boundary { boundary, size } if boundary.is_power_of_two() => {
-                write!(f, "boundary {boundary} is less than the block size {size}")
+            Self::Boundary { boundary, stride } if boundary.is_power_of_two() => {
+                write!(
+                    f,
+                    "boundary {boundary} is less than a block's {stride} bytes"
+                )
             }
             Self::Boundary { boundary, .. } => {
                 write!(f, "boundary {boundary} is not a power of two")
@@ -196,11 +203,9 @@ impl Geometry {
     ///
     /// - `size`: bytes in a block, 1 to `i32::MAX`.
     /// - `align`: what the DMA address of a block is a multiple of; a power of two, and 0 means 1.
-    ///   Any alignment can be had: a block is no smaller than its alignment, and
-    ///   `dma_alloc_coherent()` aligns a page to its size rounded up to a power of two. The CPU's
-    ///   address of a block is aligned so up to [`PAGE_SIZE`].
+    ///   The CPU's address of a block is aligned so up to [`PAGE_SIZE`].
     /// - `boundary`: no block crosses a multiple of this; a power of two that is not smaller than
-    ///   a block, and 0 means none.
+    ///   `size` rounded up to `align`, and 0 means none.
     ///
     /// # Errors
     ///
@@ -214,7 +219,8 @@ impl Geometry {
     ///
     /// # fn example() -> Result<(), rust_dmapool::InvalidGeometry> {
     /// let geometry = Geometry::check(100, 8, 0)?;
-    /// assert_eq!(geometry.size(), 104);
+    /// assert_eq!(geometry.size(), 100);
+    /// assert_eq!(geometry.stride(), 104);
     /// # Ok(())
     /// # }
     /// ```
@@ -232,20 +238,19 @@ impl Geometry {
         if size == 0 || size > MAX {
             return Err(InvalidGeometry::Size(size));
         }
-        let rounded = match size.checked_next_multiple_of(align) {
-            Some(rounded) if rounded <= MAX => rounded,
+        let stride = match size.checked_next_multiple_of(align) {
+            Some(stride) if stride <= MAX => stride,
             _ => return Err(InvalidGeometry::Size(size)),
         };
-        let size = rounded;
 
-        // At most 2^31: `size` is below that, and `PAGE_SIZE` is a power of two.
-        let page_size = size.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+        // At most 2^31: `stride` is below that, and `PAGE_SIZE` is a power of two.
+        let page_size = stride.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
 
-        if boundary != 0 && (!boundary.is_power_of_two() || boundary < size) {
-            return Err(InvalidGeometry::Boundary { boundary, size });
+        if boundary != 0 && (!boundary.is_power_of_two() || boundary < stride) {
+            return Err(InvalidGeometry::Boundary { boundary, stride });
         }
         // A boundary of a page or more is never crossed: pages are aligned to their size.
-        let boundary = if boundary == 0 || boundary > page_size {
+        let segment = if boundary == 0 || boundary > page_size {
             page_size
         } else {
             boundary
@@ -254,16 +259,17 @@ impl Geometry {
         // A boundary below the page size is a power of two below a power of two, so there is no
         // remainder. Nothing here is zero, but a division that cannot panic has to be told.
         let (Some(per_segment), Some(gap), Some(segments)) = (
-            boundary.checked_div(size),
-            boundary.checked_rem(size),
-            page_size.checked_div(boundary),
+            segment.checked_div(stride),
+            segment.checked_rem(stride),
+            page_size.checked_div(segment),
         ) else {
             return Err(InvalidGeometry::Size(size));
         };
 
         // CAST: All of these are at most 2^31.
-        let (Some(size), Some(align), Some(per_segment)) = (
+        let (Some(size), Some(stride), Some(align), Some(per_segment)) = (
             NonZeroU32::new(size as u32),
+            NonZeroU32::new(stride as u32),
             NonZeroU32::new(align as u32),
             NonZeroU32::new(per_segment as u32),
         ) else {
@@ -303,18 +309,19 @@ impl Geometry {
             0
         };
 
-        // INVARIANT: `size` was rounded up to `align` and checked; blocks lie `per_segment` to a
-        // segment of `boundary` bytes, `segments` of which make up the page.
+        // INVARIANT: `stride` is `size` rounded up to `align`, and was checked; blocks lie
+        // `per_segment` to a segment, `segments` of which make up the page.
         Ok(Self {
             size,
+            stride,
             align,
             page_size: page_size as u32,
             per_segment,
             gap: if segments == 1 { 0 } else { gap as u32 },
             blocks,
             max_order,
-            twos: size.trailing_zeros(),
-            inverse: inverse_of(size.get() >> size.trailing_zeros()),
+            twos: stride.trailing_zeros(),
+            inverse: inverse_of(stride.get() >> stride.trailing_zeros()),
         })
     }
 
@@ -345,16 +352,32 @@ impl Geometry {
         })
     }
 
-    /// Bytes in a block: the size asked for, rounded up to the alignment.
+    /// Bytes in a block: the size asked for.
     ///
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(rust_dmapool::Geometry::new::<20, 16, 0>().size(), 32);
+    /// assert_eq!(rust_dmapool::Geometry::new::<20, 16, 0>().size(), 20);
     /// ```
     #[inline]
     pub const fn size(&self) -> usize {
         self.size.get() as usize
+    }
+
+    /// Bytes from the beginning of a block to that of the next: the size, rounded up to the
+    /// alignment.
+    ///
+    /// All of them belong to the block, and are zeroed and poisoned with it. Corresponds to the
+    /// size that C's attribute `pools` shows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rust_dmapool::Geometry::new::<20, 16, 0>().stride(), 32);
+    /// ```
+    #[inline]
+    pub const fn stride(&self) -> usize {
+        self.stride.get() as usize
     }
 
     /// What the DMA address of each block is a multiple of, in bytes.
@@ -411,7 +434,7 @@ impl Geometry {
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
     #[inline]
     pub(crate) fn offset_of(&self, index: u32) -> u32 {
-        let dense = index.wrapping_mul(self.size.get());
+        let dense = index.wrapping_mul(self.stride.get());
 
         // Most pools leave nothing over, or have a single segment a page: no division then.
         if self.is_dense() {
@@ -422,7 +445,7 @@ impl Geometry {
     }
 
     /// Whether blocks follow each other, with nothing left over before a boundary within the page.
-    /// Then a block lies at its index times the size.
+    /// Then a block lies at its index times the stride.
     #[inline]
     pub(crate) fn is_dense(&self) -> bool {
         self.gap == 0
@@ -431,12 +454,12 @@ impl Geometry {
     /// The index of the block that begins at `offset`, in bytes, in a dense geometry; if none does,
     /// a number above the index of any block.
     ///
-    /// This is an exact division: `offset` is `size` times what is returned, modulo 2^64. If that
-    /// is below 2^32 then there is no modulo about it, because the product fits.
+    /// This is an exact division: `offset` is `stride` times what is returned, modulo 2^64. If
+    /// that is below 2^32 then there is no modulo about it, because the product fits.
     #[inline(always)]
     pub(crate) fn index_in_dense(&self, offset: u64) -> u64 {
-        // What the size has in factors of 2 is at the lower end of `multiple`, where it is zero if
-        // they divide `offset`, and otherwise becomes the upper end.
+        // What the stride has in factors of 2 is at the lower end of `multiple`, where it is zero
+        // if they divide `offset`, and otherwise becomes the upper end.
         let multiple = offset.wrapping_mul(self.inverse);
 
         multiple.rotate_right(self.twos)
@@ -446,14 +469,14 @@ impl Geometry {
     /// the page has as many blocks is not looked at.
     #[inline]
     pub(crate) fn index_at(&self, offset: u32) -> Option<u32> {
-        let mut index = offset / self.size;
+        let mut index = offset / self.stride;
 
         if self.gap != 0 {
-            let segment = self.per_segment.get().wrapping_mul(self.size.get());
+            let segment = self.per_segment.get().wrapping_mul(self.stride.get());
             let segment = segment.wrapping_add(self.gap);
             let (before, rest) = (
                 offset.checked_div(segment)?,
-                offset.checked_rem(segment)? / self.size,
+                offset.checked_rem(segment)? / self.stride,
             );
 
             index = before

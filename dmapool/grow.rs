@@ -41,7 +41,7 @@ impl RawPool<'_> {
     /// See [`crate::Pool::prefill`].
     pub(crate) fn prefill(&self, count: usize, flags: Flags) -> Result {
         // What the system cannot have is not tried: nobody is to be killed for it.
-        if count.saturating_mul(self.geometry().size()) > context::total_memory() {
+        if count.saturating_mul(self.geometry().stride()) > context::total_memory() {
             return Err(ENOMEM);
         }
         let flags = gfp::without_oom(flags);

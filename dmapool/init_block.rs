@@ -39,19 +39,19 @@ impl RawPool<'_> {
             self.check_poison(block);
         }
         if let Some(value) = self.init.on_alloc(flags.contains(__GFP_ZERO)) {
-            // SAFETY: That is the size of this pool's blocks.
-            unsafe { block.fill(value, self.geometry().size()) };
+            // SAFETY: That is how much belongs to each of this pool's blocks.
+            unsafe { block.fill(value, self.geometry().stride()) };
         }
     }
 
     /// Reports if somebody has written to a block while it was free.
     fn check_poison(&self, block: &Allocated<'_>) {
-        let size = self.geometry().size();
+        let stride = self.geometry().stride();
         let Some(first) = NonNull::new(block.as_ptr()) else {
             return;
         };
-        // SAFETY: The block has that many bytes.
-        let Some(offset) = (unsafe { first_other(first, size, POISON_FREED) }) else {
+        // SAFETY: That many bytes belong to the block.
+        let Some(offset) = (unsafe { first_other(first, stride, POISON_FREED) }) else {
             return;
         };
         let line = offset & !(LINE - 1);
@@ -67,7 +67,7 @@ impl RawPool<'_> {
             first.as_ptr(),
             block.dma_address()
         );
-        // SAFETY: `line` is below `size`, and the block has `size` bytes.
-        unsafe { dump(first.add(line), size.wrapping_sub(line).min(MAX_SHOWN)) };
+        // SAFETY: `line` is below `stride`, and `stride` bytes belong to the block.
+        unsafe { dump(first.add(line), stride.wrapping_sub(line).min(MAX_SHOWN)) };
     }
 }

@@ -59,8 +59,8 @@ impl PageSpec {
             geometry,
             tokens,
             index_mask,
-            // CAST: The size of a block fits a `u32`.
-            step: (geometry.size() as u64) << u32::BITS,
+            // CAST: A stride fits a `u32`.
+            step: (geometry.stride() as u64) << u32::BITS,
             marks: if slow_free { SLOW_FREE } else { 0 },
         }
     }

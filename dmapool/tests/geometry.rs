@@ -18,7 +18,7 @@ use kernel::{
 
 const MAX: usize = i32::MAX as usize;
 
-/// Size, alignment and boundary asked for; size, page size and blocks per page to get.
+/// Size, alignment and boundary asked for; stride, page size and blocks per page to get.
 const VALID: [([usize; 3], [usize; 3]); 18] = [
     ([1, 0, 0], [1, PAGE_SIZE, PAGE_SIZE]),
     ([1, 1, 1], [1, PAGE_SIZE, PAGE_SIZE]),
@@ -59,21 +59,21 @@ const INVALID: [([usize; 3], InvalidGeometry); 14] = [
         [64, 64, 96],
         InvalidGeometry::Boundary {
             boundary: 96,
-            size: 64,
+            stride: 64,
         },
     ),
     (
         [64, 64, usize::MAX],
         InvalidGeometry::Boundary {
             boundary: usize::MAX,
-            size: 64,
+            stride: 64,
         },
     ),
     (
         [64, 64, 32],
         InvalidGeometry::Boundary {
             boundary: 32,
-            size: 64,
+            stride: 64,
         },
     ),
     // The boundary holds the size, but not the size rounded up.
@@ -81,7 +81,7 @@ const INVALID: [([usize; 3], InvalidGeometry); 14] = [
         [65, 64, 64],
         InvalidGeometry::Boundary {
             boundary: 64,
-            size: 128,
+            stride: 128,
         },
     ),
 ];
@@ -89,7 +89,7 @@ const INVALID: [([usize; 3], InvalidGeometry); 14] = [
 /// Where C's `pool_initialise_page()` puts blocks: one after the other, skipping to the boundary
 /// where the next one would cross it.
 fn expected_offsets(geometry: &Geometry, boundary: usize) -> impl Iterator<Item = usize> {
-    let (size, end) = (geometry.size(), geometry.page_size());
+    let (stride, end) = (geometry.stride(), geometry.page_size());
     let boundary = if boundary == 0 {
         end
     } else {
@@ -98,12 +98,12 @@ fn expected_offsets(geometry: &Geometry, boundary: usize) -> impl Iterator<Item 
     let mut offset = 0;
 
     core::iter::from_fn(move || {
-        if offset % boundary + size > boundary {
+        if offset % boundary + stride > boundary {
             offset = offset.next_multiple_of(boundary);
         }
         let this = offset;
-        offset += size;
-        (this + size <= end).then_some(this)
+        offset += stride;
+        (this + stride <= end).then_some(this)
     })
 }
 
@@ -126,11 +126,12 @@ fn check_page(device: &TestDevice, [size, align, boundary]: [usize; 3]) -> Resul
     let rounded = size.next_multiple_of(align);
     let mut blocks = KVec::new();
 
-    ensure!(geometry.size() == rounded);
+    ensure!(geometry.size() == size && geometry.stride() == rounded);
     for offset in expected_offsets(&geometry, boundary) {
         let block = pool.alloc(GFP_KERNEL)?;
         let (cpu, dma) = (block.as_ptr().cast::<u8>() as usize, block.dma_address());
 
+        ensure!(block.as_ptr().len() == size);
         blocks.push((cpu, dma, block), GFP_KERNEL)?;
         let (cpu_base, dma_base, _) = &blocks[0];
         // Blocks of a new page come in order, so this also says that none overlap.
@@ -160,7 +161,8 @@ mod suite {
         for ([size, align, boundary], expected) in VALID {
             let geometry = Geometry::check(size, align, boundary)?;
 
-            assert_eq!(geometry.size(), expected[0]);
+            assert_eq!(geometry.size(), size);
+            assert_eq!(geometry.stride(), expected[0]);
             assert_eq!(geometry.align(), align.max(1));
             assert_eq!(geometry.page_size(), expected[1]);
             assert_eq!(geometry.blocks_per_page() as usize, expected[2]);
@@ -215,15 +217,15 @@ mod suite {
                 continue;
             }
             let blocks = u64::from(geometry.blocks_per_page());
-            let size = geometry.size() as u64;
+            let stride = geometry.stride() as u64;
 
             for index in 0..blocks {
-                assert_eq!(geometry.index_in_dense(index * size), index);
+                assert_eq!(geometry.index_in_dense(index * stride), index);
             }
             for _ in 0..100 {
                 // Also what is below the page, and how far: it wraps.
                 let offset = (random.below(1 << 20) as u64).wrapping_sub(1 << 19);
-                let expected = offset % size == 0 && offset / size < blocks;
+                let expected = offset % stride == 0 && offset / stride < blocks;
                 let found = geometry.index_in_dense(offset) < blocks;
 
                 assert_eq!(found, expected);

@@ -440,6 +440,35 @@ mod suite {
         Ok(())
     }
 
+    /// What lies between the end of a block and the next one belongs to the block.
+    #[test]
+    fn fills_the_stride() -> Result {
+        let device = TestDevice::new(c"dmapool-stride")?;
+        let geometry = Geometry::new::<100, 128, 0>();
+        let pool = Pool::<[u8]>::new(device.bound(), c"stride", geometry)?;
+        let contents = InitPolicy::new(module_parameters::poison.value());
+        let all_are = |first: *mut u8, value| {
+            // SAFETY: The block's page has that many bytes, and stays while the pool is not shrunk.
+            (0..geometry.stride()).all(|i| unsafe { first.add(i).read_volatile() } == value)
+        };
+        let (block, next) = (pool.alloc(GFP_KERNEL)?, pool.alloc(GFP_KERNEL)?);
+        let first = block.as_ptr().cast::<u8>();
+
+        assert_eq!(block.as_ptr().len(), 100);
+        fill(&next, 0x5a);
+        // SAFETY: The block has that many.
+        unsafe { first.write_bytes(0xa5, geometry.stride()) };
+        drop(block);
+        assert!(all_are(first, contents.on_free().unwrap_or(0xa5)));
+
+        let block = pool.zalloc(GFP_KERNEL)?;
+        assert_eq!(block.as_ptr().cast::<u8>(), first);
+        assert!(all_are(first, 0));
+        // The next one's bytes are not among them.
+        assert!(is_filled_with(&next, 0x5a));
+        Ok(())
+    }
+
     #[test]
     fn forgotten_blocks_keep_their_pages() -> Result {
         let device = TestDevice::new(c"dmapool-forget")?;
@@ -531,7 +560,8 @@ mod suite {
         let table = [
             (Geometry::new::<8, 8, 0>(), Ok(())),
             (Geometry::new::<64, 64, 0>(), Ok(())),
-            (Geometry::new::<4, 8, 0>(), Ok(())),
+            // The block is followed by enough that is its own, but nobody has asked for that.
+            (Geometry::new::<4, 8, 0>(), Err(EINVAL)),
             (Geometry::new::<8, 4, 0>(), Err(EINVAL)),
             (Geometry::new::<4, 4, 0>(), Err(EINVAL)),
         ];
