@@ -446,7 +446,7 @@ mod suite {
         let device = TestDevice::new(c"dmapool-stride")?;
         let geometry = Geometry::new::<100, 128, 0>();
         let pool = Pool::<[u8]>::new(device.bound(), c"stride", geometry)?;
-        let contents = InitPolicy::new(module_parameters::poison.value());
+        let contents = InitPolicy::new();
         let all_are = |first: *mut u8, value| {
             // SAFETY: The block's page has that many bytes, and stays while the pool is not shrunk.
             (0..geometry.stride()).all(|i| unsafe { first.add(i).read_volatile() } == value)
