@@ -4,13 +4,16 @@
 KDIR ?= $(firstword $(wildcard /var/lib/linux-rust-metadata/$(shell uname -r)) \
 		    /lib/modules/$(shell uname -r)/build)
 
+# As for the kernel itself, whatever the environment says.
+RUSTC := rustc
+
 CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-dmapool)
 
-.PHONY: modules modules_install clean check-kdir demo demo-nvme demo-rust-nvme bench bench-lines soak test \
+.PHONY: modules modules_install clean check-kdir check-rustc demo demo-nvme demo-rust-nvme bench bench-lines soak test \
 	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-many-cpus test-rust-nvme-debug \
 	test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
-modules: check-kdir
+modules: check-rustc
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 modules_install: check-kdir
@@ -21,6 +24,9 @@ clean: check-kdir
 
 check-kdir:
 	@scripts/lib/check-kdir $(KDIR)
+
+check-rustc: check-kdir
+	@scripts/linux-rust-metadata --check-rustc $(KDIR) $(RUSTC)
 
 demo:
 	@scripts/setup demo
