@@ -174,7 +174,7 @@ static const struct {
 	{ "create_odd_boundary", 64, 64, 3000,
 	  "pool create_odd_boundary: boundary 3000 is not a power of two" },
 	{ "create_boundary_below_size", 128, 64, 64,
-	  "pool create_boundary_below_size: boundary 64 is less than the block size" },
+	  "pool create_boundary_below_size: boundary 64 is less than a block's 128 bytes" },
 };
 
 static bool skipped(const char *name)
