@@ -593,11 +593,12 @@ impl<'pool> Page<'pool> {
     /// # Safety
     ///
     /// The caller must have taken a block of this page, and not give it back while it uses the
-    /// result; or the page must be in the pool's address map.
+    /// result; or the page must be in the pool's address map; or it must have blocks, and nobody
+    /// else use the pool.
     #[inline]
     pub(crate) unsafe fn memory(self) -> &'pool Coherent<[u8]> {
-        // SAFETY: By the invariants of `Record`, in either case there is memory, and nobody
-        // replaces it.
+        // SAFETY: By the invariants of `Record`, in each case there is memory, and nobody replaces
+        // it.
         unsafe { (*self.record().memory.get()).as_ref().unwrap_unchecked() }
     }
 

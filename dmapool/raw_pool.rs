@@ -204,6 +204,7 @@ impl Drop for RawPool<'_> {
     fn drop(&mut self) {
         let mut live = 0u64;
         let mut kept = 0usize;
+        let mut late_writes = 0u32;
 
         self.refill_work = None;
         while let Some(block) = self.reserve.take() {
@@ -213,6 +214,12 @@ impl Drop for RawPool<'_> {
 
         for page in self.tree.pages() {
             let allocated = page.blocks().saturating_sub(page.count_free());
+            if page.blocks() != 0 {
+                // SAFETY: The page has blocks, and nobody else uses the pool.
+                let memory = unsafe { page.memory() };
+
+                self.check_free_blocks(memory, |index| !page.is_allocated(index), &mut late_writes);
+            }
             // SAFETY: `&mut self` means that no block borrows the pool, and that nobody allocates.
             // The tree is not asked for this page again.
             let Some(memory) = (unsafe { page.free_record(&self.spec) }) else {
@@ -227,6 +234,7 @@ impl Drop for RawPool<'_> {
                 mem::forget(memory);
             }
         }
+        self.report_late_writes(late_writes);
         if live != 0 {
             dev_err!(
                 self.dev,

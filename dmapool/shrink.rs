@@ -17,6 +17,7 @@ impl RawPool<'_> {
     /// See [`crate::Pool::shrink`].
     pub(crate) fn shrink(&self) -> usize {
         let mut freed = 0usize;
+        let mut late_writes = 0u32;
 
         // The address map refers to the memory of all pages.
         if self.addresses.is_some() {
@@ -41,6 +42,7 @@ impl RawPool<'_> {
             };
             let pages = self.pages_in(&memory);
 
+            self.check_free_blocks(&memory, |_| true, &mut late_writes);
             // CAST: It was a `u32` when the pages were counted.
             // Relaxed: nothing is inferred from the count, see `add_page`.
             self.pages.fetch_sub(pages as u32, Relaxed);
@@ -48,6 +50,7 @@ impl RawPool<'_> {
             freed = freed.wrapping_add(pages);
             page.announce(Kind::Unpopulated);
         }
+        self.report_late_writes(late_writes);
         freed
     }
 }

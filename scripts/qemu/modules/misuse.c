@@ -356,10 +356,28 @@ static int write_to_a_free_block(struct device *dev)
 	return outcome(__func__, bad);
 }
 
+/* Nobody gets the block again: it is seen when the pool goes. */
+static int write_to_a_block_that_stays_free(struct device *dev)
+{
+	struct dma_pool *pool = dma_pool_create("late", dev, SIZE, SIZE, 0);
+	struct block block, other;
+
+	if (!pool || !get(pool, &block, 0xee) || !get(pool, &other, 0xee))
+		return -ENOMEM;
+	pr_info("%s expects: %s\n", __func__,
+		poisoned ? "was written to at offset 63 while it was free" : "");
+	put(pool, &block);
+	put(pool, &other);
+	block.v[63] = 0x42;
+	dma_pool_destroy(pool);
+	return outcome(__func__, NULL);
+}
+
 static int (*const others[])(struct device *dev) = {
 	destroy_null, create_for_no_device, create_on_no_node, create_on_no_number_of_a_node,
 	destroy_busy,
 	write_past_a_small_block, free_with_gaps, write_to_a_free_block,
+	write_to_a_block_that_stays_free,
 };
 
 static struct faux_device *faux;
