@@ -229,6 +229,17 @@ fn twins(pool: Pool) -> Vec<Blocks> {
     taken(pool, [1, 1])
 }
 
+/// A page of two blocks. One is the first thread's, to be given back by its second bit, the other
+/// is free by its first. No more can be had, but there is a record for the next page.
+fn twins_in_two_words(pool: Pool) -> Vec<Blocks> {
+    let blocks = only(pool, [2]);
+
+    assert!(alloc(pool).is_none());
+    drop(blocks);
+    use_twins(pool);
+    taken(pool, [1])
+}
+
 /// A full page of two blocks, and two more of another page, to be given back by their second bits.
 /// All are the first thread's, the latter last.
 fn twins_last(pool: Pool) -> Vec<Blocks> {
@@ -482,6 +493,7 @@ models! {
         limit_dma(0);
         Vec::new()
     }, [(0, get_surely), (1, get_surely)];
+    twins_last_look(blocks: 2): twins_in_two_words, [(0, put_get), (1, get_surely)];
     twins_exchange(blocks: 2, atomics: 96, preemptions: Some(2)): twins,
         [(0, put_get), (0, put), (1, get_put)];
     twins_shrink_get(blocks: 2): halves, [(0, shrink), (1, get)];
