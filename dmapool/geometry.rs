@@ -8,6 +8,7 @@ use crate::bitmap::WORD_BITS;
 use core::num::NonZeroU32;
 use kernel::{
     device::Device,
+    dma::DmaAddress,
     fmt,
     page::PAGE_SIZE,
     prelude::*, //
@@ -27,8 +28,9 @@ use kernel::{
 /// - `stride` is not zero, a multiple of `align` and at most `i32::MAX`; `size` is not zero, and at
 ///   most `stride`.
 /// - `page_size` is `stride` rounded up to a multiple of `PAGE_SIZE`.
+/// - `boundary` is zero, or a power of two that is at least `stride`.
 /// - `per_segment` strides fit between two multiples of the boundary, and no block of the page
-///   crosses one.
+///   crosses one, if `check_place` finds nothing wrong with where the page is.
 /// - `blocks` is the number of blocks in a page, at most `i16::MAX`, and the last of them ends
 ///   within `page_size`.
 /// - `stride` is an odd number times 2 to the power of `twos`; `inverse` times that odd number is
@@ -54,6 +56,8 @@ pub struct Geometry {
     stride: NonZeroU32,
     align: NonZeroU32,
     page_size: u32,
+    /// As asked for; 0 if there is none.
+    boundary: usize,
     /// Blocks between two multiples of the boundary.
     per_segment: NonZeroU32,
     /// Bytes left over before each multiple of the boundary; 0 if there is one segment only.
@@ -125,6 +129,24 @@ impl fmt::Display for InvalidGeometry {
 impl From<InvalidGeometry> for Error {
     fn from(_: InvalidGeometry) -> Error {
         EINVAL
+    }
+}
+
+/// Why a page cannot be used where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misplaced {
+    /// It is not aligned to this many bytes.
+    Align(usize),
+    /// It crosses a multiple of this many bytes.
+    Boundary(usize),
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Align(align) => write!(f, "is not aligned to {align} bytes"),
+            Self::Boundary(boundary) => write!(f, "crosses a boundary of {boundary} bytes"),
+        }
     }
 }
 
@@ -207,6 +229,12 @@ impl Geometry {
     /// - `boundary`: no block crosses a multiple of this; a power of two that is not smaller than
     ///   `size` rounded up to `align`, and 0 means none.
     ///
+    /// Whether memory can be had for a geometry depends on the device. As a rule
+    /// `dma_alloc_coherent()` aligns a page to its size rounded up to a power of two, which is
+    /// enough. Memory of CMA is aligned to `CONFIG_CMA_ALIGNMENT` at most, most often 1 MiB; that
+    /// of an area that belongs to the device, relative to where the area begins. A pool looks at
+    /// what it gets, and where alignment or boundary do not hold, allocating fails with [`ENOMEM`].
+    ///
     /// # Errors
     ///
     /// [`InvalidGeometry`], which says what is wrong and becomes [`EINVAL`]. To have it reported
@@ -249,7 +277,7 @@ impl Geometry {
         if boundary != 0 && (!boundary.is_power_of_two() || boundary < stride) {
             return Err(InvalidGeometry::Boundary { boundary, stride });
         }
-        // A boundary of a page or more is never crossed: pages are aligned to their size.
+        // No page is used that crosses a larger boundary; see `check_place`.
         let segment = if boundary == 0 || boundary > page_size {
             page_size
         } else {
@@ -316,6 +344,7 @@ impl Geometry {
             stride,
             align,
             page_size: page_size as u32,
+            boundary,
             per_segment,
             gap: if segments == 1 { 0 } else { gap as u32 },
             blocks,
@@ -417,6 +446,39 @@ impl Geometry {
     #[inline]
     pub const fn blocks_per_page(&self) -> u32 {
         self.blocks
+    }
+
+    /// Whether a page can be used that is at `cpu` for the CPU and at `dma` for the device: whether
+    /// its blocks are aligned there, and cross no boundary.
+    pub(crate) fn check_place(&self, cpu: usize, dma: DmaAddress) -> Result<(), Misplaced> {
+        // All of these are powers of two, so a mask is what there may be of a remainder.
+        // CAST: Widening.
+        let align = DmaAddress::from(self.align.get()).wrapping_sub(1);
+        let for_cpu = self.align().min(PAGE_SIZE).wrapping_sub(1);
+
+        if dma & align != 0 || cpu & for_cpu != 0 {
+            return Err(Misplaced::Align(self.align()));
+        }
+        if self.boundary == 0 {
+            return Ok(());
+        }
+        // CAST: Both have 64 bits.
+        let boundary = self.boundary as DmaAddress;
+        let page_size = DmaAddress::from(self.page_size);
+        let before = dma & boundary.wrapping_sub(1);
+        let fits = if boundary < page_size {
+            // Blocks keep to it that is counted from the beginning of the page.
+            before == 0
+        } else {
+            // At most 2^63 and 2^31.
+            before.wrapping_add(page_size) <= boundary
+        };
+
+        if fits {
+            Ok(())
+        } else {
+            Err(Misplaced::Boundary(self.boundary))
+        }
     }
 
     /// The most blocks in a page, or in several that are joined.

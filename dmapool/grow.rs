@@ -6,6 +6,7 @@ use crate::{
     allocated::Allocated,
     bitmap::read_once,
     context,
+    geometry::Misplaced,
     gfp,
     init::POISON_FREED,
     node::Kind,
@@ -16,7 +17,10 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     alloc::Flags,
-    dma::Coherent,
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
     prelude::*,
     sync::atomic::Relaxed, //
 };
@@ -115,15 +119,24 @@ impl RawPool<'_> {
     /// Gives `page` memory, and enters it into the address map. Returns how many pages it counts
     /// as: several, if they are joined.
     ///
-    /// If the address map cannot be extended, the page keeps its memory for the next time.
+    /// If the address map cannot be extended, the page keeps its memory for the next time. So it
+    /// does if the memory is misplaced and the caller may not sleep, which giving it back can take.
     ///
     /// # Safety
     ///
     /// `page` must have been given to the caller as unpopulated.
     unsafe fn populate(&self, page: Page<'_>, flags: Flags) -> Result<u32> {
         // SAFETY: The caller was given the page as unpopulated.
+        unsafe { self.discard_misplaced(page, flags) };
+        // SAFETY: As above.
         let memory = unsafe { page.populate(|| self.obtain_memory(flags)) }?;
 
+        if let Err(why) = self.check_memory(memory) {
+            self.report_misplaced(memory, why);
+            // SAFETY: As above, and `memory` is not used any more.
+            unsafe { self.discard_misplaced(page, flags) };
+            return Err(ENOMEM);
+        }
         if let Some(addresses) = &self.addresses {
             // SAFETY: The page keeps this memory: with an address map, `shrink` does nothing.
             unsafe { addresses.insert(page, memory, gfp::for_records(flags))? };
@@ -132,7 +145,55 @@ impl RawPool<'_> {
         Ok(self.pages_in(memory) as u32)
     }
 
-    /// Obtains memory for one page, or for several that are joined.
+    /// Whether each page that `memory` is lies where the pool's blocks may be.
+    fn check_memory(&self, memory: &Coherent<[u8]>) -> Result<(), Misplaced> {
+        let size = self.geometry().page_size();
+
+        // Of these products none is larger than the memory.
+        (0..self.pages_in(memory)).try_for_each(|page| {
+            let offset = page.wrapping_mul(size);
+            let cpu = memory.as_mut_ptr().addr().wrapping_add(offset);
+            // CAST: Widening.
+            let dma = memory.dma_address().wrapping_add(offset as DmaAddress);
+
+            self.geometry().check_place(cpu, dma)
+        })
+    }
+
+    /// Says why the system's memory is of no use to the pool. Once: as a rule it is so for all of
+    /// it, and whoever allocates may go on trying.
+    fn report_misplaced(&self, memory: &Coherent<[u8]>, why: Misplaced) {
+        // Relaxed: nothing is inferred from the count.
+        if self.misplaced.fetch_add(1, Relaxed) != 0 {
+            return;
+        }
+        dev_err!(
+            self.dev,
+            "rust_dmapool: pool {}: not grown, because the memory at {:#x} {why}\n",
+            *self.name,
+            memory.dma_address()
+        );
+    }
+
+    /// Gives memory of `page` back that is misplaced, if the caller may sleep.
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::populate`].
+    unsafe fn discard_misplaced(&self, page: Page<'_>, flags: Flags) {
+        if !gfp::may_block(flags) {
+            return;
+        }
+        let is_misplaced = |memory: &Coherent<[u8]>| self.check_memory(memory).is_err();
+
+        // SAFETY: The caller was given the page as unpopulated. Misplaced memory is entered into
+        // no address map.
+        if let Some(memory) = unsafe { page.take_memory_if(is_misplaced) } {
+            self.give_back(memory);
+        }
+    }
+
+    /// Obtains memory for one page, or for several that are joined. It may be misplaced.
     fn obtain_memory(&self, flags: Flags) -> Result<Coherent<[u8]>> {
         let memory = self.alloc_coherent(gfp::for_dma(flags, self.geometry().page_size()))?;
 
@@ -164,7 +225,10 @@ impl RawPool<'_> {
             let (size, flags) = (size.wrapping_shl(order), gfp::without_effort(flags));
 
             if let Ok(memory) = Coherent::zeroed_slice(self.dev, size, flags) {
-                return Ok(memory);
+                // A single page may do where several do not: they can lie across a boundary.
+                if self.check_memory(&memory).is_ok() {
+                    return Ok(memory);
+                }
             }
         }
         Coherent::zeroed_slice(self.dev, size, flags)

@@ -640,6 +640,31 @@ impl<'pool> Page<'pool> {
         }
     }
 
+    /// Takes the memory away from an unpopulated page that has some from an attempt that got no
+    /// further, if `is_unfit` says so.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have been given the page as unpopulated. Memory that `is_unfit` must not be
+    /// in an address map, nor be used any more.
+    pub(crate) unsafe fn take_memory_if(
+        self,
+        is_unfit: impl FnOnce(&Coherent<[u8]>) -> bool,
+    ) -> Option<Coherent<[u8]>> {
+        let memory = self.record().memory.get();
+
+        // SAFETY: The page has no blocks, so by the invariants of `Record` nobody else writes to
+        // `memory`. If an address map leads here others may read it, but then it is not unfit, and
+        // this does no more.
+        unsafe {
+            if (*memory).as_ref().is_some_and(is_unfit) {
+                (*memory).take()
+            } else {
+                None
+            }
+        }
+    }
+
     /// Makes `blocks` blocks of the memory of an unpopulated page. All are free but the first
     /// `allocated`, at most 64, which are the caller's.
     ///

@@ -306,7 +306,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # Errors
     ///
     /// [`ENOMEM`] if all blocks are allocated, or are just being given back to the system by
-    /// [`Pool::shrink`], and the system has no memory for a page. The pool is as it was.
+    /// [`Pool::shrink`], and the system has no memory for a page, or none of the alignment and
+    /// boundary that were asked for ([`Geometry::check`]): the log says that, once for each pool.
+    /// The pool is as it was.
     ///
     /// # Examples
     ///

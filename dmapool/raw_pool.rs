@@ -74,6 +74,8 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) high_water: Atomic<u64>,
     /// Allocations that failed.
     pub(crate) failures: Atomic<u64>,
+    /// How often memory of the system was of no use, because of where it lies.
+    pub(crate) misplaced: Atomic<u32>,
 }
 
 /// Pages of DMA memory that all pools have from the system.
@@ -135,6 +137,7 @@ impl<'bound> RawPool<'bound> {
             pages: Atomic::new(0),
             high_water: Atomic::new(0),
             failures: Atomic::new(0),
+            misplaced: Atomic::new(0),
         })
     }
 

@@ -233,6 +233,41 @@ mod suite {
         }
     }
 
+    /// A place is good if all blocks of the page can be there; and one that is aligned to the
+    /// page's size always is.
+    #[test]
+    fn places() {
+        let mut random = Random::new(3);
+
+        for _ in 0..1_000 {
+            let [size, align, boundary] = random_geometry(&mut random);
+            let Ok(geometry) = Geometry::check(size, align, boundary) else {
+                continue;
+            };
+            let is_good = |at: usize| geometry.check_place(at, at as u64).is_ok();
+            let whole = geometry.page_size().next_power_of_two();
+
+            for _ in 0..20 {
+                let aligned = random.below(1 << 20) * whole;
+                let anywhere = random.below(1 << 20) * (PAGE_SIZE >> random.below(13));
+
+                assert!(is_good(aligned));
+                for offset in expected_offsets(&geometry, boundary) {
+                    let (first, last) = (anywhere + offset, anywhere + offset + size - 1);
+                    let fits = boundary == 0 || first / boundary == last / boundary;
+
+                    assert!(!is_good(anywhere) || (first % align.max(1) == 0 && fits));
+                }
+            }
+            // The CPU's address counts as well, up to a page, whatever the device's is.
+            let odd = geometry.align().min(PAGE_SIZE) / 2;
+            assert_eq!(
+                geometry.check_place(whole + odd, whole as u64).is_ok(),
+                odd == 0
+            );
+        }
+    }
+
     #[test]
     fn ten_thousand_random() -> Result {
         let device = TestDevice::new(c"dmapool-random")?;

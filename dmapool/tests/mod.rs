@@ -5,6 +5,7 @@
 mod geometry;
 mod interrupt;
 mod managed;
+mod misplaced;
 mod model;
 mod pool;
 mod reserve;

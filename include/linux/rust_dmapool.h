@@ -11,6 +11,8 @@
  * - A pool of <linux/dmapool.h> is reported with pr_err() and nothing is done;
  *   of drivers that share a pool, all have to be moved.
  * - A pool that is destroyed while blocks are allocated keeps their pages only.
+ * - Memory that is not aligned as the pool's blocks are to be, or crosses their
+ *   boundary, is not handed out.
  * - A pool's name is not cut off.
  * - As long as a pool exists, rust_dmapool cannot be unloaded.
  *
