@@ -130,13 +130,13 @@ impl RawPool<'_> {
     ///
     /// A block of this pool must begin there.
     unsafe fn late_write(&self, first: NonNull<u8>) -> Option<usize> {
-        // SAFETY: The block has that many bytes.
-        unsafe { first_other(first, self.geometry().size(), POISON_FREED) }
+        // SAFETY: That many bytes belong to the block.
+        unsafe { first_other(first, self.geometry().stride(), POISON_FREED) }
     }
 
     /// # Safety
     ///
-    /// A block of this pool must begin at `first`, and have a byte at `offset`.
+    /// A block of this pool must begin at `first`, and `offset` be below the stride.
     unsafe fn report_late_write(&self, first: NonNull<u8>, dma: DmaAddress, offset: usize) {
         let line = offset & !(LINE - 1);
 
@@ -150,8 +150,8 @@ impl RawPool<'_> {
             *self.name,
             first.as_ptr()
         );
-        let shown = self.geometry().size().wrapping_sub(line).min(MAX_SHOWN);
-        // SAFETY: `line` is not above `offset`, and so below the size of the block.
+        let shown = self.geometry().stride().wrapping_sub(line).min(MAX_SHOWN);
+        // SAFETY: `line` is not above `offset`, and so below the stride.
         unsafe { dump(first.add(line), shown) };
     }
 }

@@ -20,8 +20,9 @@ use rust_dmapool::{
     Pool, //
 };
 
-/// A page has 42 blocks, and a gap at its end that is nobody's.
-const GEOMETRY: Geometry = Geometry::new::<96, 32, 0>();
+/// A page has 42 blocks, and a gap at its end that is nobody's. From one block to the next it is 96
+/// bytes, which are looked at as well.
+const GEOMETRY: Geometry = Geometry::new::<90, 32, 0>();
 
 /// So many that there is more than one page.
 const BLOCKS: usize = 100;
