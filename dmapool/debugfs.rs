@@ -402,7 +402,7 @@ impl Drop for Registration {
 }
 
 /// What a pool's device is called, if it is called anything.
-fn device_name<'a>(pool: &'a RawPool<'_>) -> &'a CStr {
+pub(crate) fn device_name<'a>(pool: &'a RawPool<'_>) -> &'a CStr {
     // SAFETY: The device lives as long as its pools, and its name, if not null, is a string that
     // lives as long.
     unsafe {

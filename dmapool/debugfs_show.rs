@@ -8,6 +8,7 @@ use crate::{
         Readable, //
     },
     debugfs::{
+        device_name,
         for_each_pool_of,
         with_pool, //
     },
@@ -119,6 +120,7 @@ fn show_statistics(f: &mut SeqWriter<'_>, pool: &RawPool<'_>) -> fmt::Result {
     let now = pool.statistics();
 
     f.write_fmt(fmt!("name {}\n", Readable(&pool.name)))?;
+    f.write_fmt(fmt!("device {}\n", Readable(device_name(pool))))?;
     writeln!(f, "size {}", pool.geometry().size())?;
     writeln!(f, "stride {}", pool.geometry().stride())?;
     writeln!(f, "align {}", pool.geometry().align())?;
