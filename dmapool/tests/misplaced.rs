@@ -160,16 +160,20 @@ mod suite {
         shifted(&device, PAGE_SIZE, || {
             let pool = new_pool(&device, asked)?;
             let (mut blocks, mut taken) = (KVec::new(), KVec::new());
+            let mut left = 16;
 
             for attempt in 0..1000 {
-                let flags = [GFP_ATOMIC, GFP_KERNEL][attempt % 2];
+                // Only those who may wait ask for several pages.
+                let may_wait = attempt % 3 != 0;
+                let flags = if may_wait { GFP_KERNEL } else { GFP_ATOMIC };
 
                 match pool.alloc(flags) {
                     Ok(block) => {
                         ensure!(is_well_placed(&block, asked));
                         blocks.push(block, GFP_KERNEL)?;
+                        left -= i32::from(may_wait);
                     }
-                    Err(_) if attempt % 2 == 0 => (),
+                    Err(_) if !may_wait => (),
                     // The next attempt is to get other memory.
                     Err(_) => {
                         let size = pool.geometry().page_size();
@@ -178,7 +182,7 @@ mod suite {
                         taken.push(memory, GFP_KERNEL)?;
                     }
                 }
-                if blocks.len() == 64 {
+                if left == 0 {
                     return Ok(());
                 }
             }
