@@ -130,6 +130,7 @@
 //! | `init.rs` | zeroing and poison: what is written into blocks, and when |
 //! | `token_count.rs` | what makes a token good once |
 //! | `node.rs` | a node of the page tree, and how a page is announced there |
+//! | `page_count.rs` | how many pages a pool has, and how many it may have |
 //! | `page_spec.rs` | which bits of a page stand for a block |
 //! | `page.rs` | a page's memory, and the record that says which blocks are free |
 //! | `page_tree.rs` | all pages, and the search for one with a free block |
@@ -140,6 +141,7 @@
 //! | `raw_pool.rs` | what a pool consists of, and its end |
 //! | `statistics.rs` | what a pool knows of itself |
 //! | `publish.rs` | how a free block comes to be found |
+//! | `page_memory.rs` | obtaining the memory of a page, and a look at where it lies |
 //! | `grow.rs`, `shrink.rs` | memory from the system, and back |
 //! | `free.rs`, `checked_free.rs` | freeing a block, by its owner or by its addresses |
 //! | `init_block.rs` | filling a new block, after a look at its poison |
@@ -217,6 +219,10 @@ mod node;
 mod options;
 #[path = "dmapool/page.rs"]
 mod page;
+#[path = "dmapool/page_count.rs"]
+mod page_count;
+#[path = "dmapool/page_memory.rs"]
+mod page_memory;
 #[path = "dmapool/page_spec.rs"]
 mod page_spec;
 #[path = "dmapool/page_tree.rs"]

@@ -54,6 +54,8 @@ pub(crate) struct CpuPages {
     marks: Atomic<u64>,
     /// How often this CPU has found next to nothing since it last found more.
     poor_finds: Atomic<u32>,
+    /// Pages that this CPU has got though the pool could not have more.
+    spare_pages: Atomic<u32>,
     /// How often a page of these was not among the pool's recent ones.
     misses: Atomic<u32>,
 }
@@ -64,6 +66,9 @@ pub(crate) struct CpuPages {
 /// What it finds costs it a search for each block or two, and other CPUs their cache lines. A pool
 /// is larger by this, but not by much: a page more is a page less for it to find poor.
 const MOST_POOR_FINDS: u32 = 4;
+
+/// Pages that a CPU may get though the pool may not have more.
+const SPARE_PAGES: u32 = 3;
 
 /// Of how many misses one makes a page of this CPU's a recent one.
 const MISSES: u32 = 64;
@@ -83,6 +88,7 @@ pub(crate) fn new_cpu_pages(spec: &PageSpec) -> Result<Pin<KVBox<[CpuPages]>>> {
                 own: Atomic::new(Page::nothing().as_raw().as_ptr()),
                 marks: Atomic::new(marks),
                 poor_finds: Atomic::new(0),
+                spare_pages: Atomic::new(0),
                 misses: Atomic::new(0),
             })
         },
@@ -312,12 +318,23 @@ impl CpuPages {
 
     /// Whether this CPU should get one more page now. If so, it is not asked for again soon,
     /// even if it gets none.
-    pub(crate) fn claim_own_page(&self) -> bool {
-        let claims = read_once(&self.poor_finds) >= MOST_POOR_FINDS;
+    pub(crate) fn is_poor(&self) -> bool {
+        let poor = read_once(&self.poor_finds) >= MOST_POOR_FINDS;
 
-        if claims {
+        if poor {
             self.note_find(0);
         }
-        claims
+        poor
+    }
+
+    /// Whether this CPU may have a page though the pool may not have more. It may have a few.
+    pub(crate) fn claim_spare_page(&self) -> bool {
+        // Relaxed, and not one operation: an interrupt handler may claim the same page.
+        let pages = read_once(&self.spare_pages);
+
+        if pages < SPARE_PAGES {
+            self.spare_pages.store(pages.wrapping_add(1), Relaxed);
+        }
+        pages < SPARE_PAGES
     }
 }

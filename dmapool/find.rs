@@ -6,7 +6,6 @@ use crate::{
     allocated::Allocated,
     bitmap::WORD_BITS,
     cpu_pages::CpuPages,
-    gfp,
     node::Kind,
     page::Page,
     raw_pool::RawPool, //
@@ -42,6 +41,7 @@ impl RawPool<'_> {
         last_resort: impl Fn(&'a Self) -> Option<Allocated<'a>>,
     ) -> Result<Allocated<'a>> {
         let cpu = self.this_cpu();
+        let pages = self.pages.get();
 
         if let Some(block) = self
             .take_current(cpu)
@@ -55,7 +55,7 @@ impl RawPool<'_> {
             return Ok(block);
         }
 
-        self.grow(flags).or_else(|err| {
+        self.grow_for_need(pages, flags).or_else(|err| {
             // A block may have been freed meanwhile, or not be published yet. And who has taken one
             // that this thread did not get may have freed another one before. This barrier, and
             // that in `publish_first_free`, let it be seen. What is missed is a block whose word
@@ -139,21 +139,6 @@ impl RawPool<'_> {
     /// now on: that page is in its cache.
     fn take_freed<'a>(&'a self, cpu: &'a CpuPages) -> Option<Allocated<'a>> {
         self.take_and_switch(cpu, cpu.freed_into())
-    }
-
-    /// Adds a page for a CPU that has found next to nothing for a while, if that is easy.
-    fn grow_for_cpu(&self, cpu: &CpuPages, flags: Flags) -> Option<Allocated<'_>> {
-        if !cpu.claim_own_page() {
-            return None;
-        }
-        let flags = if gfp::may_block(flags) {
-            gfp::without_effort(flags)
-        } else {
-            // Not from what `GFP_ATOMIC` may use: there are free blocks elsewhere.
-            GFP_NOWAIT | __GFP_NOWARN
-        };
-
-        self.grow(flags).ok()
     }
 
     /// Takes a block of any CPU's page. This CPU's had none a moment ago.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Growing: obtaining memory from the system, and making blocks of it.
+//! Growing: how many pages a pool gets, and making blocks of their memory.
 
 use crate::{
     allocated::Allocated,
-    bitmap::read_once,
     context,
-    geometry::Misplaced,
+    cpu_pages::CpuPages,
     gfp,
-    init::POISON_FREED,
     node::Kind,
     page::Page,
     publish::publish,
@@ -17,20 +15,48 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     alloc::Flags,
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
-    prelude::*,
-    sync::atomic::Relaxed, //
+    prelude::*, //
 };
 
 impl RawPool<'_> {
-    /// Adds a page to the pool, from which this CPU allocates from now on, and allocates its first
-    /// block. Any context that `flags` allow.
-    pub(crate) fn grow(&self, flags: Flags) -> Result<Allocated<'_>> {
+    /// Grows because a search has found no free block, which began when there were `pages`, and
+    /// allocates one. Any context that `flags` allow.
+    pub(crate) fn grow_for_need(&self, pages: u32, flags: Flags) -> Result<Allocated<'_>> {
+        self.pages.need_more_than(pages);
+        self.grow(self.pages.promise(1, self.most_joined()), flags)
+    }
+
+    /// Grows though there are free blocks, for a CPU that has found next to nothing for a while,
+    /// and allocates one. `None` if that is not easy, or the pool may not have more pages.
+    pub(crate) fn grow_for_cpu(&self, cpu: &CpuPages, flags: Flags) -> Option<Allocated<'_>> {
+        if !cpu.is_poor() {
+            return None;
+        }
+        let promised = match self.pages.promise(0, self.most_joined()) {
+            0 if cpu.claim_spare_page() => self.pages.promise(1, 1),
+            0 => return None,
+            promised => promised,
+        };
+        let flags = if gfp::may_block(flags) {
+            gfp::without_effort(flags)
+        } else {
+            // Not from what `GFP_ATOMIC` may use: there are free blocks elsewhere.
+            GFP_NOWAIT | __GFP_NOWARN
+        };
+
+        self.grow(promised, flags).ok()
+    }
+
+    /// The most pages that can be joined.
+    fn most_joined(&self) -> u32 {
+        1u32.wrapping_shl(self.geometry().max_order())
+    }
+
+    /// Adds a page to the pool, or of those that were `promised` several that are joined. This CPU
+    /// allocates from it from now on, and gets its first block.
+    pub(crate) fn grow(&self, promised: u32, flags: Flags) -> Result<Allocated<'_>> {
         let before = self.capacity();
-        let page = self.add_page(flags, 1)?;
+        let page = self.add_page(promised, flags, 1)?;
 
         // Most often a pool grows when all blocks are allocated: then the level is known for free.
         self.note_level(before.saturating_sub(self.reserved()).wrapping_add(1));
@@ -49,10 +75,14 @@ impl RawPool<'_> {
             return Err(ENOMEM);
         }
         let flags = gfp::without_oom(flags);
+        let per_page = u64::from(self.geometry().blocks_per_page());
         let mut free = self.count_free();
 
         while free < count as u64 {
-            let page = self.add_page(flags, 0)?;
+            // CAST: More than there can be is as good as the most.
+            let missing = (count as u64).saturating_sub(free).div_ceil(per_page) as u32;
+            let missing = missing.min(self.most_joined());
+            let page = self.add_page(self.pages.promise(missing, missing), flags, 0)?;
 
             free = free.wrapping_add(page.count_free().into());
             publish(page);
@@ -60,24 +90,17 @@ impl RawPool<'_> {
         Ok(())
     }
 
-    /// Adds a page to the pool, of which the first `allocated` blocks are the caller's. The caller
-    /// must publish it.
-    fn add_page(&self, flags: Flags, allocated: u32) -> Result<Page<'_>> {
-        if !context::may_grow() {
-            return Err(ENOMEM);
-        }
-        // The record goes into the tree first. If that failed later, the DMA memory would have to
-        // be given back, and that is impossible here, maybe with interrupts disabled.
-        let page = self.unpopulated_page(flags)?;
-        // SAFETY: The page was given to this thread as unpopulated.
-        let pages = unsafe { self.populate(page, flags) }.inspect_err(|_| {
-            page.announce(Kind::Unpopulated);
-        })?;
+    /// Adds a page to the pool, or of those that were `promised` several that are joined. The first
+    /// `allocated` blocks are the caller's, who must publish the page.
+    fn add_page(&self, promised: u32, flags: Flags, allocated: u32) -> Result<Page<'_>> {
+        let (page, pages) = self
+            .obtain_page(promised, flags)
+            .inspect_err(|_| self.pages.keep(promised, 0))?;
         let blocks = self.geometry().blocks_per_page().wrapping_mul(pages);
 
-        // Relaxed: nothing is inferred from the count. The release in `Word::fill` orders this
-        // before the words are all taken by `shrink`, which subtracts the pages again.
-        self.pages.add(pages, Relaxed);
+        // The release in `Word::fill` orders this before the words are all taken by `shrink`, which
+        // subtracts the pages again.
+        self.pages.keep(promised, pages);
         // SAFETY: The page was given to this thread as unpopulated, and has that much memory now.
         // With an address map no page is unpopulated again, so this one never had blocks before.
         unsafe {
@@ -88,6 +111,23 @@ impl RawPool<'_> {
             }
         }
         Ok(page)
+    }
+
+    /// A page that has memory but no blocks yet, and is given to nobody else. Also how many pages
+    /// it counts as: up to `most`, if they are joined.
+    fn obtain_page(&self, most: u32, flags: Flags) -> Result<(Page<'_>, u32)> {
+        if !context::may_grow() {
+            return Err(ENOMEM);
+        }
+        // The record goes into the tree first. If that failed later, the DMA memory would have to
+        // be given back, and that is impossible here, maybe with interrupts disabled.
+        let page = self.unpopulated_page(flags)?;
+        // SAFETY: The page was given to this thread as unpopulated.
+        let pages = unsafe { self.populate(page, most, flags) }.inspect_err(|_| {
+            page.announce(Kind::Unpopulated);
+        })?;
+
+        Ok((page, pages))
     }
 
     /// An unpopulated page in the tree, that is given to nobody else.
@@ -114,123 +154,5 @@ impl RawPool<'_> {
         // SAFETY: The page is of this pool now.
         unsafe { cpu.note_added(page) };
         Ok(page)
-    }
-
-    /// Gives `page` memory, and enters it into the address map. Returns how many pages it counts
-    /// as: several, if they are joined.
-    ///
-    /// If the address map cannot be extended, the page keeps its memory for the next time. So it
-    /// does if the memory is misplaced and the caller may not sleep, which giving it back can take.
-    ///
-    /// # Safety
-    ///
-    /// `page` must have been given to the caller as unpopulated.
-    unsafe fn populate(&self, page: Page<'_>, flags: Flags) -> Result<u32> {
-        // SAFETY: The caller was given the page as unpopulated.
-        unsafe { self.discard_misplaced(page, flags) };
-        // SAFETY: As above.
-        let memory = unsafe { page.populate(|| self.obtain_memory(flags)) }?;
-
-        if let Err(why) = self.check_memory(memory) {
-            self.report_misplaced(memory, why);
-            // SAFETY: As above, and `memory` is not used any more.
-            unsafe { self.discard_misplaced(page, flags) };
-            return Err(ENOMEM);
-        }
-        if let Some(addresses) = &self.addresses {
-            // SAFETY: The page keeps this memory: with an address map, `shrink` does nothing.
-            unsafe { addresses.insert(page, memory, gfp::for_records(flags))? };
-        }
-        // CAST: At most 64 pages are joined.
-        Ok(self.pages_in(memory) as u32)
-    }
-
-    /// Whether each page that `memory` is lies where the pool's blocks may be.
-    fn check_memory(&self, memory: &Coherent<[u8]>) -> Result<(), Misplaced> {
-        let size = self.geometry().page_size();
-
-        // Of these products none is larger than the memory.
-        (0..self.pages_in(memory)).try_for_each(|page| {
-            let offset = page.wrapping_mul(size);
-            let cpu = memory.as_mut_ptr().addr().wrapping_add(offset);
-            // CAST: Widening.
-            let dma = memory.dma_address().wrapping_add(offset as DmaAddress);
-
-            self.geometry().check_place(cpu, dma)
-        })
-    }
-
-    /// Says why the system's memory is of no use to the pool. Once: as a rule it is so for all of
-    /// it, and whoever allocates may go on trying.
-    fn report_misplaced(&self, memory: &Coherent<[u8]>, why: Misplaced) {
-        // Relaxed: nothing is inferred from the count.
-        if self.misplaced.fetch_add(1, Relaxed) != 0 {
-            return;
-        }
-        dev_err!(
-            self.dev,
-            "rust_dmapool: pool {}: not grown, because the memory at {:#x} {why}\n",
-            *self.name,
-            memory.dma_address()
-        );
-    }
-
-    /// Gives memory of `page` back that is misplaced, if the caller may sleep.
-    ///
-    /// # Safety
-    ///
-    /// As [`RawPool::populate`].
-    unsafe fn discard_misplaced(&self, page: Page<'_>, flags: Flags) {
-        if !gfp::may_block(flags) {
-            return;
-        }
-        let is_misplaced = |memory: &Coherent<[u8]>| self.check_memory(memory).is_err();
-
-        // SAFETY: The caller was given the page as unpopulated. Misplaced memory is entered into
-        // no address map.
-        if let Some(memory) = unsafe { page.take_memory_if(is_misplaced) } {
-            self.give_back(memory);
-        }
-    }
-
-    /// Obtains memory for one page, or for several that are joined. It may be misplaced.
-    fn obtain_memory(&self, flags: Flags) -> Result<Coherent<[u8]>> {
-        let memory = self.alloc_coherent(gfp::for_dma(flags, self.geometry().page_size()))?;
-
-        self.count_in(&memory);
-        if self.init.poison {
-            // SAFETY: The memory has that many bytes, and nobody else knows it yet.
-            unsafe {
-                memory
-                    .as_mut_ptr()
-                    .cast::<u8>()
-                    .write_bytes(POISON_FREED, memory.len())
-            };
-        }
-        Ok(memory)
-    }
-
-    /// The larger the pool, the more it asks for at once, up to half of what it has; if it does not
-    /// get that, as little as possible.
-    fn alloc_coherent(&self, flags: Flags) -> Result<Coherent<[u8]>> {
-        let size = self.geometry().page_size();
-        let order = (read_once(&self.pages) / 2)
-            .checked_ilog2()
-            .unwrap_or(0)
-            .min(self.geometry().max_order());
-
-        // For those who may not block, memory that must be decrypted or remapped comes from a
-        // small pool that all interrupt handlers share: not more of that than has to be.
-        if order > 0 && gfp::may_block(flags) {
-            let (size, flags) = (size.wrapping_shl(order), gfp::without_effort(flags));
-
-            if let Ok(memory) = Coherent::zeroed_slice(self.dev, size, flags) {
-                // A single page may do where several do not: they can lie across a boundary.
-                if self.check_memory(&memory).is_ok() {
-                    return Ok(memory);
-                }
-            }
-        }
-        Coherent::zeroed_slice(self.dev, size, flags)
     }
 }

@@ -3,9 +3,9 @@
 //! What a pool consists of, without the types of its public face. It deals in bytes; what a block
 //! holds is not its business.
 //!
-//! What a pool does is in files of their own: `publish.rs`, `grow.rs`, `find.rs`, `refill.rs`,
-//! `alloc.rs`, `init_block.rs`, `free.rs`, `checked_free.rs`, `shrink.rs`, `statistics.rs`,
-//! `tokens.rs`. Allocating a free block and freeing one take no lock and leave interrupts as they
+//! What a pool does is in files of their own: `publish.rs`, `page_memory.rs`, `grow.rs`, `find.rs`,
+//! `refill.rs`, `alloc.rs`, `init_block.rs`, `free.rs`, `checked_free.rs`, `shrink.rs`,
+//! `statistics.rs`, `tokens.rs`. Allocating a free block and freeing one take no lock and leave interrupts as they
 //! are. Growing takes the locks of the system's allocators and, for a pool with an address map,
 //! that of its xarray; having the reserve refilled takes that of a workqueue. Nothing is held
 //! meanwhile.
@@ -21,6 +21,7 @@ use crate::{
     init::InitPolicy,
     options::Options,
     page::Page,
+    page_count::PageCount,
     page_spec::PageSpec,
     page_tree::PageTree,
     refill_work::RefillWork,
@@ -68,8 +69,7 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) plain_alloc: bool,
     /// Only if there is a reserve, and the pool is sure to end before its device's binding does.
     pub(crate) refill_work: Option<RefillWork>,
-    /// Pages that have memory.
-    pub(crate) pages: Atomic<u32>,
+    pub(crate) pages: PageCount,
     /// The most blocks that were seen to be allocated at once.
     pub(crate) high_water: Atomic<u64>,
     /// Allocations that failed.
@@ -134,7 +134,7 @@ impl<'bound> RawPool<'bound> {
             plain_alloc: geometry.is_dense() && !init.always,
             addresses,
             refill_work,
-            pages: Atomic::new(0),
+            pages: PageCount::new(),
             high_water: Atomic::new(0),
             failures: Atomic::new(0),
             misplaced: Atomic::new(0),

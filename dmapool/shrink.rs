@@ -8,10 +8,7 @@ use crate::{
     publish::publish,
     raw_pool::RawPool, //
 };
-use kernel::{
-    prelude::*,
-    sync::atomic::Relaxed, //
-};
+use kernel::prelude::*;
 
 impl RawPool<'_> {
     /// See [`crate::Pool::shrink`].
@@ -44,8 +41,7 @@ impl RawPool<'_> {
 
             self.check_free_blocks(&memory, |_| true, &mut late_writes);
             // CAST: It was a `u32` when the pages were counted.
-            // Relaxed: nothing is inferred from the count, see `add_page`.
-            self.pages.fetch_sub(pages as u32, Relaxed);
+            self.pages.remove(pages as u32);
             self.give_back(memory);
             freed = freed.wrapping_add(pages);
             page.announce(Kind::Unpopulated);

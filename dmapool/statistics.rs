@@ -61,7 +61,7 @@ impl RawPool<'_> {
             .saturating_sub(reserved);
 
         Statistics {
-            pages: read_once(&self.pages),
+            pages: self.pages.get(),
             capacity,
             live,
             high_water: self.note_level(live),
@@ -73,7 +73,7 @@ impl RawPool<'_> {
 
     /// How many blocks the pages have.
     pub(crate) fn capacity(&self) -> u64 {
-        u64::from(read_once(&self.pages)).wrapping_mul(self.geometry().blocks_per_page().into())
+        u64::from(self.pages.get()).wrapping_mul(self.geometry().blocks_per_page().into())
     }
 
     pub(crate) fn count_free(&self) -> u64 {

@@ -34,6 +34,9 @@ use kernel::{
 
 const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 
+/// So many blocks in a page that one of them is next to nothing.
+const SMALL: Geometry = Geometry::new::<64, 64, 0>();
+
 fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
     Pool::new(device.bound(), c"test", GEOMETRY)
 }
@@ -100,6 +103,34 @@ fn replace_in_full(pool: &Pool<'_>, count: usize) -> Result {
     }
     ensure!(pool.statistics().pages - pages <= pages / 8);
     ensure!(all_intact(&blocks));
+    Ok(())
+}
+
+/// Fills page after page, and frees those before, which then are wholly free. In between it frees a
+/// block in each of four full pages, which a search comes to first, and allocates these again.
+fn fill_behind_full_pages(pool: &Pool<'_>) -> Result {
+    const AHEAD: usize = 4;
+    const BEHIND: usize = 4;
+    let per_page = SMALL.blocks_per_page() as usize;
+    let mut full = fill_pool(pool, AHEAD * per_page)?;
+    let mut ahead = KVec::new();
+    let mut behind = KVec::new();
+
+    for page in 0..AHEAD {
+        ahead.push(full.remove(page * (per_page - 1))?, GFP_KERNEL)?;
+    }
+    for _ in 0..200 {
+        behind.push(fill_pool(pool, per_page)?, GFP_KERNEL)?;
+        ahead.clear();
+        if behind.len() > BEHIND {
+            drop(behind.remove(0));
+        }
+        ahead = fill_pool(pool, AHEAD)?;
+    }
+    let pages = pool.statistics().pages as usize;
+
+    ensure!(may_have(AHEAD + BEHIND + 1).contains(&pages));
+    ensure!(all_intact(&full));
     Ok(())
 }
 
@@ -192,6 +223,16 @@ mod suite {
             thread.join()?;
         }
         Ok(())
+    }
+
+    /// A CPU grows the pool only so far, whatever it finds.
+    #[test]
+    fn grows_no_further_for_more_to_find() -> Result {
+        let device = TestDevice::new(c"dmapool-behind")?;
+        let pool = Pool::new(device.bound(), c"behind", SMALL)?;
+        let thread = Thread::spawn(0, || fill_behind_full_pages(&pool))?;
+
+        thread.join()
     }
 
     #[test]
@@ -386,7 +427,7 @@ mod suite {
 
         // More would be joined pages.
         for _ in 0..4 {
-            held.push(pool.grow(GFP_KERNEL)?, GFP_KERNEL)?;
+            held.push(pool.grow(pool.pages.promise(1, 1), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         while held.len() < 4 * GEOMETRY.blocks_per_page() as usize {
             held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;

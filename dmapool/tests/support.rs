@@ -228,8 +228,8 @@ pub(super) fn alloc_if_possible<'a>(pool: &'a Pool<'_>, flags: Flags) -> Result<
     }
 }
 
-/// How many pages a pool may have when `needed` would do: it may get half as much more at once, and
-/// does so for each CPU that a thread happens to run on.
+/// How many pages a pool may have when `needed` would do: half as many again, and some for each CPU
+/// that a thread happens to run on.
 pub(super) fn may_have(needed: usize) -> RangeInclusive<usize> {
-    needed..=needed + (needed / 2 + 1) * (nr_cpu_ids() as usize)
+    needed..=needed + needed / 2 + 4 * (nr_cpu_ids() as usize)
 }

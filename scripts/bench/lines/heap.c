@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE	4096
 #define START	((char *)(1UL << 40))
 #define SIZE	(HEAP_LINES * LINE)
 #define PAGES	(SIZE / PAGE)

@@ -19,6 +19,8 @@
 #endif
 
 #define LINE		64
+/* A page of the system. */
+#define PAGE		4096
 #define MAX_CPUS	64
 
 /* cpus.c: the CPUs, of which one runs at a time. */
@@ -91,9 +93,17 @@ struct pool_type {
 	void (*free)(void *pool, struct block block);
 };
 
-/* Run the workload of that name, and return how many pairs of an allocation and a free it had. */
+/* How many rounds are counted if nothing else is asked for. */
+#define ROUNDS	4
+
+/*
+ * Run the workload of that name, and return how many pairs of an allocation and a free it had.
+ * @size is that of blocks, or 0 for what the workload has.
+ */
 unsigned long workload_run(const struct pool_type *type, const char *name, int cpus,
-			   unsigned long seed);
+			   unsigned long seed, size_t size, int rounds);
+/* The bytes of pages that are filled by as many blocks as were live at once, at the most. */
+size_t workload_needed(void);
 
 /* c_pool.c and pool.rs: the pools. */
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Usage: lines POOL WORKLOAD CPUS SEED [--sites]
+ * Usage: lines POOL WORKLOAD CPUS SEED [--sites] [--size BYTES] [--rounds N]
  *
  * Print as CSV what was asked for, and then pairs of an allocation and a free; reads, writes,
- * upgrades, first, accesses, as caches.c has them; bytes of objects and of pages. --sites: and
- * which places in the code have moved how many lines a pair.
+ * upgrades, first, accesses, as caches.c has them; bytes of objects and of pages; and the bytes of
+ * pages that as many blocks fill as were live at once, at the most. --sites: and which places in
+ * the code have moved how many lines a pair. --size: of blocks, in place of the workload's own.
+ * --rounds: how many are counted.
  */
 #include "lines.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,17 +38,44 @@ static const struct pool_type *type_of(const char *name)
 
 int main(int argc, char **argv)
 {
-	int cpus = argc > 3 ? atoi(argv[3]) : 0;
+	static const struct option options[] = {
+		{ "sites", no_argument, NULL, 's' },
+		{ "size", required_argument, NULL, 'b' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ }
+	};
+	size_t size = 0;
+	int rounds = ROUNDS;
+	bool sites = false;
 	unsigned long pairs;
+	int option, cpus;
 
-	if (argc < 5 || cpus < 1 || cpus > MAX_CPUS)
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			sites = true;
+			break;
+		case 'b':
+			size = strtoull(optarg, NULL, 0);
+			break;
+		case 'r':
+			rounds = atoi(optarg);
+			break;
+		default:
+			return 1;
+		}
+	}
+	argv += optind;
+	cpus = argc - optind == 4 ? atoi(argv[2]) : 0;
+	if (cpus < 1 || cpus > MAX_CPUS)
 		die("POOL WORKLOAD CPUS SEED, with at most 64 CPUs");
 	heap_init();
-	pairs = workload_run(type_of(argv[1]), argv[2], cpus, strtoull(argv[4], NULL, 0));
-	printf("%s,%s,%d,%s,%lu,", argv[1], argv[2], cpus, argv[4], pairs);
+	pairs = workload_run(type_of(argv[0]), argv[1], cpus, strtoull(argv[3], NULL, 0), size,
+			     rounds);
+	printf("%s,%s,%d,%s,%lu,", argv[0], argv[1], cpus, argv[3], pairs);
 	cache_print();
-	printf(",%zu,%zu\n", heap_objects, heap_pages);
-	if (argc > 5)
+	printf(",%zu,%zu,%zu\n", heap_objects, heap_pages, workload_needed());
+	if (sites)
 		cache_print_sites(pairs);
 	return 0;
 }

@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks that a CPU has at once where nothing else is said, and how often it changes all. */
+/* Blocks that a CPU has at once where nothing else is said, and how often it changes all at first. */
 #define BLOCKS	1024
 #define WARM	8
-#define ROUNDS	4
 
 /* Blocks on their way from a CPU to another one. */
 #define RING	64
@@ -34,7 +33,8 @@ struct workload {
 	void (*work)(int cpu, int count);
 };
 
-static const struct workload *workload;
+static struct workload workload;
+static int rounds;
 static const struct pool_type *type;
 static void *pool;
 static struct block held[MAX_CPUS][BLOCKS];
@@ -43,6 +43,9 @@ static struct ring rings[MAX_CPUS];
 static int waiting;
 static bool counting;
 static unsigned long pairs;
+/* Blocks that the CPUs have, and the most of these at once. */
+static unsigned long live;
+static unsigned long most_live;
 
 static struct block alloc(void)
 {
@@ -51,11 +54,14 @@ static struct block alloc(void)
 	if (!block.first)
 		die("an allocation failed");
 	pairs += counting;
+	if (++live > most_live)
+		most_live = live;
 	return block;
 }
 
 static void free_block(struct block block)
 {
+	live--;
 	type->free(pool, block);
 }
 
@@ -161,6 +167,23 @@ static void free_next(struct ring *ring)
 	free_block(block);
 }
 
+/* Wait until a place in a ring has been gone on to. */
+static void wait_for(const unsigned int *place, unsigned int until)
+{
+	while ((int)(until - *place) > 0)
+		cpu_sleep(place);
+}
+
+/* Have any of the blocks in the ring be the one that is freed next. */
+static void shuffle(struct ring *ring)
+{
+	unsigned int other = ring->taken + random_below(ring->put - ring->taken);
+	struct block block = ring->blocks[other % RING];
+
+	ring->blocks[other % RING] = ring->blocks[ring->taken % RING];
+	ring->blocks[ring->taken % RING] = block;
+}
+
 /* Each CPU with an even number allocates for the next one. */
 static void hand_over(int cpu, int count)
 {
@@ -194,6 +217,35 @@ static void one_to_many(int cpu, int count)
 	}
 }
 
+static int minimum(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * As hand_over(), but in any order, and now far ahead and now close behind: who finds the ring full
+ * or empty waits until the other one has done more than a block.
+ */
+static void exchange(int cpu, int count)
+{
+	struct ring *ring = &rings[cpu & ~1];
+
+	for (int left = count; left > 0; left--) {
+		unsigned int some = minimum(1 + random_below(RING), left);
+
+		if (cpu % 2 == 0) {
+			while (ring->put - ring->taken == RING)
+				wait_for(&ring->taken, ring->taken + some);
+			put(ring, alloc());
+		} else {
+			while (ring->put == ring->taken)
+				wait_for(&ring->put, ring->put + some);
+			shuffle(ring);
+			free_next(ring);
+		}
+	}
+}
+
 static const struct workload workloads[] = {
 	{ "row-16", 16, 16, 0, row },
 	{ "row-64", 64, 64, 0, row },
@@ -208,6 +260,7 @@ static const struct workload workloads[] = {
 	{ "churn-90", 64, 64, 0, churn_90 },
 	{ "churn-50-90", 64, 64, 0, churn_waves },
 	{ "hand-over", 64, 64, 0, hand_over },
+	{ "exchange", 64, 64, 0, exchange },
 	{ "many-to-one", 64, 64, 0, many_to_one },
 	{ "one-to-many", 64, 64, 0, one_to_many },
 };
@@ -226,23 +279,38 @@ static void begin_to_count(void)
 
 static void body(int cpu)
 {
-	workload->work(cpu, WARM * BLOCKS);
+	workload.work(cpu, WARM * BLOCKS);
 	begin_to_count();
-	workload->work(cpu, ROUNDS * BLOCKS);
+	workload.work(cpu, rounds * BLOCKS);
 }
 
 unsigned long workload_run(const struct pool_type *pool_type, const char *name, int cpus,
-			   unsigned long seed)
+			   unsigned long seed, size_t size, int nr_rounds)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(workloads); i++) {
 		if (!strcmp(workloads[i].name, name))
-			workload = &workloads[i];
+			workload = workloads[i];
 	}
-	if (!workload)
+	if (!workload.name)
 		die("there is no such workload");
+	if (size) {
+		workload.size = size;
+		workload.align = 1;
+	}
+	rounds = nr_rounds;
 	nr_cpus = cpus;
 	type = pool_type;
-	pool = type->create(workload->size, workload->align, workload->boundary);
+	pool = type->create(workload.size, workload.align, workload.boundary);
 	cpus_run(cpus, seed, body);
 	return pairs;
+}
+
+size_t workload_needed(void)
+{
+	/* No workload has blocks that are larger than a page of the system. */
+	size_t stride = (workload.size + workload.align - 1) / workload.align * workload.align;
+	size_t page = PAGE;
+	size_t blocks = page / stride;
+
+	return (most_live + blocks - 1) / blocks * page;
 }

@@ -39,6 +39,10 @@ mod node;
 mod options;
 #[path = "../../../dmapool/page.rs"]
 mod page;
+#[path = "../../../dmapool/page_count.rs"]
+mod page_count;
+#[path = "../../../dmapool/page_memory.rs"]
+mod page_memory;
 #[path = "../../../dmapool/page_spec.rs"]
 mod page_spec;
 #[path = "../../../dmapool/page_tree.rs"]

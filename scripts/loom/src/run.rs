@@ -287,9 +287,11 @@ impl Model {
         let count = || {
             pool.statistics();
             raw_pool::pages_held();
+            pool.pages.promise(0, 0);
             for cpu in 0..self.cpus() {
                 model::run_on(cpu);
-                pool.this_cpu().claim_own_page();
+                pool.this_cpu().is_poor();
+                pool.this_cpu().claim_spare_page();
             }
             model::run_on(0);
         };
