@@ -5,10 +5,10 @@
 //!
 //! What a pool does is in files of their own: `publish.rs`, `page_memory.rs`, `grow.rs`, `find.rs`,
 //! `refill.rs`, `alloc.rs`, `init_block.rs`, `free.rs`, `checked_free.rs`, `shrink.rs`,
-//! `statistics.rs`, `tokens.rs`. Allocating a free block and freeing one take no lock and leave interrupts as they
-//! are. Growing takes the locks of the system's allocators and, for a pool with an address map,
-//! that of its xarray; having the reserve refilled takes that of a workqueue. Nothing is held
-//! meanwhile.
+//! `statistics.rs`, `tokens.rs`. Allocating a free block and freeing one take no lock and leave
+//! interrupts as they are. Growing takes the locks of the system's allocators and, for a pool with
+//! an address map, that of its xarray; having the reserve refilled takes that of a workqueue.
+//! Nothing is held meanwhile.
 
 use crate::{
     address_map::AddressMap,

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks that a CPU has at once where nothing else is said, and how often it changes all at first. */
+/* Blocks that a CPU has at once if nothing else is said, and how often it changes all at first. */
 #define BLOCKS	1024
 #define WARM	8
 
