@@ -4,6 +4,7 @@
 
 use super::device;
 use crate::LocalModule;
+use core::ffi::c_void;
 use kernel::{
     bindings,
     block::mq::{
@@ -26,7 +27,10 @@ use kernel::{
     prelude::*,
     static_lock_class,
     str::NullTerminatedFormatter,
-    sync::Arc,
+    sync::{
+        rcu::synchronize_rcu,
+        Arc, //
+    },
     types::{
         ForeignOwnable,
         ScopeGuard, //
@@ -118,7 +122,7 @@ impl<T: Operations> Disk<T> {
         let data = data.into_foreign();
         // SAFETY: On the ways out on which this is run, the queue is gone or was never made, and
         // the pointer comes from above.
-        let data_guard = ScopeGuard::new(move || drop(unsafe { T::QueueData::from_foreign(data) }));
+        let data_guard = ScopeGuard::new(move || unsafe { drop_queue_data::<T>(data) });
 
         // SAFETY: The tag set is initialized, and this keeps it as long as the disk; `TagSet` is
         // a transparent wrapper.
@@ -157,14 +161,27 @@ impl<T: Operations> Disk<T> {
 
 impl<T: Operations> Drop for Disk<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the disk was added, and this is its only owner. Its queue
-        // calls nobody any more after `del_gendisk()`, so the data can go.
+        // SAFETY: By the type invariants the disk was added, and this is its only owner. After
+        // `del_gendisk()` there are no requests, nor will there be.
         unsafe {
             let data = (*(*self.disk).queue).queuedata;
 
             bindings::del_gendisk(self.disk);
             bindings::put_disk(self.disk);
-            drop(T::QueueData::from_foreign(data));
+            drop_queue_data::<T>(data);
         }
     }
+}
+
+/// A thread can still be in `queue_rq()` or `commit_rqs()` when the last request has ended: the
+/// device was quick. Nothing but RCU has blk-mq wait for these.
+///
+/// # Safety
+///
+/// `data` is that of a queue, which does not get requests any more, and is dropped once. Its tag
+/// set is not one whose operations may sleep.
+unsafe fn drop_queue_data<T: Operations>(data: *mut c_void) {
+    synchronize_rcu();
+    // SAFETY: The caller's promise, and that nobody borrows it any more.
+    drop(unsafe { T::QueueData::from_foreign(data) });
 }
