@@ -96,7 +96,8 @@ impl<'bound> AdminQueue<'bound> {
     fn execute(&mut self, mut command: Command) -> Result<u32> {
         self.last_id = self.last_id.wrapping_add(1);
         command.id = self.last_id;
-        self.submission.push(command)?;
+        self.submission.write(command)?;
+        self.submission.advance();
         self.submission.ring();
 
         let bar = self.bar.clone();
@@ -126,16 +127,14 @@ impl<'bound> AdminQueue<'bound> {
 
     /// The completion of the command `id`, if it is there.
     fn completion_of(&mut self, id: u16) -> Option<Completion> {
-        while let Some(entry) = self.completion.pop() {
+        for _ in 0..self.completion.depth() {
+            let entry = self.completion.pop()?;
+
             self.completion.acknowledge();
             if entry.command_id == id {
                 return Some(entry);
             }
-            dev_warn!(
-                self.pdev,
-                "admin queue: no command has the id {:#x} of a completion\n",
-                entry.command_id
-            );
+            self.completion.report_stray(&entry);
         }
         None
     }

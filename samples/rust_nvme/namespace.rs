@@ -153,25 +153,16 @@ impl<'bound> Operations for Nvme<'bound> {
         let request = InFlight::new(request);
         let queue = namespace.queue_of(&*request)?;
         let tag = request.tag();
-        let slot = queue.slot(tag).ok_or(EIO)?;
-        let mut claim = slot.claim_free().ok_or(EIO)?;
+        let mut claim = queue
+            .slot(tag)
+            .and_then(|slot| slot.claim_free())
+            .ok_or(EIO)?;
 
-        let mut command = namespace
+        let command = namespace
             .command(&request, &mut claim)
             .inspect_err(|_| claim.undo())?;
         claim.request = Some(request);
-        command.id = claim.publish(tag);
-
-        queue.submit(command, is_last).or_else(|error| {
-            // Unless whoever has stopped the queue has ended the request already.
-            match slot.claim(command.id) {
-                Some(mut claim) => {
-                    claim.undo();
-                    Err(error)
-                }
-                None => Ok(()),
-            }
-        })
+        queue.submit(claim, tag, command, is_last)
     }
 
     fn commit_rqs(namespace: &Namespace<'bound>) {

@@ -21,6 +21,7 @@ use crate::{
         SubmissionQueue, //
     },
     slot::{
+        Claim,
         Slot,
         MAX_TAGS, //
     }, //
@@ -76,26 +77,30 @@ pub(crate) enum State {
     Dead,
 }
 
+impl State {
+    #[inline]
+    fn check(self) -> Result {
+        match self {
+            State::Live => Ok(()),
+            State::Resetting => Err(ENOMEM),
+            State::Dead => Err(EIO),
+        }
+    }
+}
+
 struct Submission<'bound> {
     queue: SubmissionQueue<'bound>,
     state: State,
 }
 
-struct Completions<'bound> {
-    queue: CompletionQueue<'bound>,
-    /// How many there were that belong to no command.
-    strays: u32,
-}
-
 #[pin_data]
 pub(crate) struct Queue<'bound> {
-    pdev: &'bound pci::Device<Bound>,
     id: u16,
     depth: u16,
     #[pin]
     submission: SpinLock<Submission<'bound>>,
     #[pin]
-    completions: SpinLockIrq<Completions<'bound>>,
+    completions: SpinLockIrq<CompletionQueue<'bound>>,
     slots: KVVec<Slot<Transfer<'bound>>>,
 }
 
@@ -108,7 +113,7 @@ impl<'bound> Queue<'bound> {
         depth: u16,
         segments: usize,
     ) -> Result<Arc<Self>> {
-        let dev: &Device<Bound> = pdev.as_ref();
+        let dev: &'bound Device<Bound> = pdev.as_ref();
         let tags = Self::tags_of(depth);
         let mut slots = KVVec::with_capacity(tags.into(), GFP_KERNEL)?;
 
@@ -124,14 +129,10 @@ impl<'bound> Queue<'bound> {
             queue: SubmissionQueue::new(dev, bar, id, depth)?,
             state: State::Resetting,
         };
-        let completions = Completions {
-            queue: CompletionQueue::new(dev, bar, id, depth)?,
-            strays: 0,
-        };
+        let completions = CompletionQueue::new(dev, bar, id, depth)?;
 
         Arc::pin_init(
             pin_init!(Self {
-                pdev,
                 id,
                 depth,
                 submission <- new_spinlock!(submission),
@@ -160,7 +161,7 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn dma_addresses(&self) -> (DmaAddress, DmaAddress) {
         (
             self.submission.lock().queue.dma_address(),
-            self.completions.lock().queue.dma_address(),
+            self.completions.lock().dma_address(),
         )
     }
 
@@ -171,19 +172,33 @@ impl<'bound> Queue<'bound> {
 
     /// Gives a command to the controller; at once, if `is_last`.
     ///
+    /// From the look at the state until the command is in the queue, this holds the lock that
+    /// [`Queue::set_state`] takes. So once that has closed the queue, each command is either in
+    /// there and published, or never will be, and its request still belongs to whoever has queued
+    /// it, however long that thread is held up before it gets here.
+    ///
     /// # Errors
     ///
     /// [`ENOMEM`] if it should be tried later, [`EIO`] if the controller is dead.
     #[inline]
-    pub(crate) fn submit(&self, command: Command, is_last: bool) -> Result {
+    pub(crate) fn submit(
+        &self,
+        mut claim: Claim<'_, Transfer<'bound>>,
+        tag: u16,
+        command: Command,
+        is_last: bool,
+    ) -> Result {
+        let id = claim.next_id(tag);
         let mut submission = self.submission.lock();
 
-        match submission.state {
-            State::Live => {}
-            State::Resetting => return Err(ENOMEM),
-            State::Dead => return Err(EIO),
-        }
-        submission.queue.push(command)?;
+        submission
+            .state
+            .check()
+            .and_then(|()| submission.queue.write(Command { id, ..command }))
+            .inspect_err(|_| claim.undo())?;
+        // Before the controller can have been told, so that no completion comes too early.
+        claim.publish(id);
+        submission.queue.advance();
         if is_last {
             submission.queue.ring();
         }
@@ -192,37 +207,32 @@ impl<'bound> Queue<'bound> {
 
     /// Tells the controller of commands that were submitted and were not the last.
     pub(crate) fn commit(&self) {
-        self.submission.lock().queue.ring();
+        let mut submission = self.submission.lock();
+
+        if submission.state == State::Live {
+            submission.queue.ring();
+        }
     }
 
-    /// Sees to all completions, and returns whether there were any. Any context.
+    /// Sees to all completions, and returns whether any of them was a command's. Any context.
     pub(crate) fn reap(&self) -> bool {
         let mut completions = self.completions.lock();
-        let mut found = false;
+        let (mut found, mut ended) = (false, false);
 
-        while let Some(entry) = completions.queue.pop() {
-            if self.end_command(&entry).is_none() {
-                completions.strays = completions.strays.saturating_add(1);
-                self.report_stray(&entry, completions.strays);
+        for _ in 0..completions.depth() {
+            let Some(entry) = completions.pop() else {
+                break;
+            };
+            match self.end_command(&entry) {
+                Some(()) => ended = true,
+                None => completions.report_stray(&entry),
             }
             found = true;
         }
         if found {
-            completions.queue.acknowledge();
+            completions.acknowledge();
         }
-        found
-    }
-
-    /// A device that makes up completions must not fill the log with them.
-    fn report_stray(&self, entry: &Completion, strays: u32) {
-        if strays.is_power_of_two() {
-            dev_warn!(
-                self.pdev,
-                "queue {}: no command has the id {:#x} of a completion, the {strays}. such\n",
-                self.id,
-                entry.command_id
-            );
-        }
+        ended
     }
 
     /// Ends the request of a command that the controller has completed.
@@ -247,7 +257,8 @@ impl<'bound> Queue<'bound> {
         Some(())
     }
 
-    /// Sets whether commands go to the controller.
+    /// Sets whether commands go to the controller. Once this has returned, none is on its way
+    /// there that has seen another state.
     pub(crate) fn set_state(&self, state: State) {
         self.submission.lock().state = state;
     }
@@ -268,10 +279,11 @@ impl<'bound> Queue<'bound> {
         }
     }
 
-    /// Forgets all commands and completions, as the controller does when it is reset.
+    /// Forgets all commands and completions, as the controller does when it is reset. Whoever was
+    /// seeing to completions has finished once this returns.
     pub(crate) fn reset(&self) -> Result {
         self.submission.lock().queue.reset();
-        self.completions.lock().queue.reset()
+        self.completions.lock().reset()
     }
 }
 
@@ -279,6 +291,8 @@ impl<'bound> Queue<'bound> {
 pub(crate) struct Interrupt<'bound>(pub(crate) Arc<Queue<'bound>>);
 
 impl irq::Handler for Interrupt<'_> {
+    /// The kernel takes notice of interrupts that nobody has a use for, and of completions of no
+    /// command there is none.
     #[inline]
     fn handle(&self) -> irq::IrqReturn {
         if self.0.reap() {

@@ -78,19 +78,24 @@ impl<'bound> SubmissionQueue<'bound> {
         self.entries.dma_address()
     }
 
-    /// Puts a command at the tail. The caller sees to it that there are fewer commands with the
-    /// controller than there are entries.
+    /// Writes a command to the tail, where the controller does not look yet. The caller sees to
+    /// it that there are fewer commands with the controller than there are entries.
     #[inline]
-    pub(crate) fn push(&mut self, command: Command) -> Result {
+    pub(crate) fn write(&mut self, command: Command) -> Result {
         io_project!(self.entries, [try: usize::from(self.tail)])
             .try_cast::<Command>()?
             .copy_write(command);
+        Ok(())
+    }
+
+    /// Makes the command that was written to the tail one of those to tell the controller of.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
         self.tail = next(self.tail, self.depth);
-        if self.tail == self.rung {
+        if next(self.tail, self.depth) == self.rung {
             // It would look empty to the controller if one more were put there.
             self.ring();
         }
-        Ok(())
     }
 
     /// Tells the controller of all commands of which it does not know.
@@ -114,32 +119,48 @@ impl<'bound> SubmissionQueue<'bound> {
 
 /// What the controller has done.
 pub(crate) struct CompletionQueue<'bound> {
+    dev: &'bound Device<Bound>,
+    id: u16,
     entries: Coherent<[Words<4>]>,
     depth: u16,
     head: u16,
     /// What the phase of an entry is if it is new. The controller inverts it each time round.
     phase: u16,
+    /// How many there were that belong to no command.
+    strays: u32,
     doorbell: Doorbell<'bound>,
 }
 
 impl<'bound> CompletionQueue<'bound> {
     pub(crate) fn new(
-        dev: &Device<Bound>,
+        dev: &'bound Device<Bound>,
         bar: &Arc<Bar<'bound>>,
         id: u16,
         depth: u16,
     ) -> Result<Self> {
         Ok(Self {
+            dev,
+            id,
             entries: Coherent::zeroed_slice(dev, depth.into(), GFP_KERNEL)?,
             depth,
             head: 0,
             phase: 1,
+            strays: 0,
             doorbell: Doorbell::of_completion(bar, id)?,
         })
     }
 
     pub(crate) fn dma_address(&self) -> DmaAddress {
         self.entries.dma_address()
+    }
+
+    /// How many completions there can be at once.
+    ///
+    /// A controller has no room for more before [`CompletionQueue::acknowledge()`] is called, and
+    /// raises an interrupt for those that come after that. So whoever stops after so many misses
+    /// none, and is not kept for ever by a controller that writes more.
+    pub(crate) fn depth(&self) -> u16 {
+        self.depth
     }
 
     /// The next completion, if there is one.
@@ -181,6 +202,21 @@ impl<'bound> CompletionQueue<'bound> {
     #[inline]
     pub(crate) fn acknowledge(&self) {
         self.doorbell.ring(self.head);
+    }
+
+    /// Takes note of a completion that belongs to no command. A device that makes them up must not
+    /// fill the log with them: each power of two is said.
+    pub(crate) fn report_stray(&mut self, entry: &Completion) {
+        self.strays = self.strays.saturating_add(1);
+        if self.strays.is_power_of_two() {
+            dev_warn!(
+                self.dev,
+                "queue {}: no command has the id {:#x} of a completion, the {}. such\n",
+                self.id,
+                entry.command_id,
+                self.strays
+            );
+        }
     }
 
     /// Forgets all completions, as the controller does when it is reset.

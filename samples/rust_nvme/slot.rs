@@ -95,16 +95,20 @@ pub(crate) struct Claim<'a, T> {
 }
 
 impl<T> Claim<'_, T> {
-    /// Makes a command with this tag the controller's, and returns its id.
+    /// An id for the next command with this tag.
     #[inline]
-    pub(crate) fn publish(mut self, tag: u16) -> u16 {
+    pub(crate) fn next_id(&mut self, tag: u16) -> u16 {
         let (number, _) = self.parts();
-        *number = number.wrapping_add(MAX_TAGS);
-        let id = *number | tag;
 
+        *number = number.wrapping_add(MAX_TAGS);
+        *number | tag
+    }
+
+    /// Gives the claim up to whoever learns that the command `id` has ended.
+    #[inline]
+    pub(crate) fn publish(self, id: u16) {
         self.slot.state.store(id.into(), ordering::Release);
         mem::forget(self);
-        id
     }
 
     #[inline]
