@@ -12,6 +12,7 @@ use crate::{
         NAMESPACES,
         PAGE, //
     },
+    hardware::Stopped,
     queue::Queue,
     registers::{
         Bar,
@@ -73,8 +74,8 @@ impl<'bound> AdminQueue<'bound> {
         })
     }
 
-    /// Tells a controller that is disabled where the queues are.
-    pub(crate) fn announce(&mut self) -> Result {
+    /// Tells a controller where the queues are, before it starts.
+    pub(crate) fn announce(&mut self, _stopped: &Stopped<'_, '_>) -> Result {
         self.submission.reset();
         self.completion.reset()?;
 
@@ -155,8 +156,9 @@ impl<'bound> AdminQueue<'bound> {
         self.answer.try_cast()
     }
 
-    /// The namespaces that there are.
-    pub(crate) fn namespaces(&mut self) -> Result<KVec<u32>> {
+    /// The namespaces that there are, of which none has a number above `highest`.
+    pub(crate) fn namespaces(&mut self, highest: u32) -> Result<KVec<u32>> {
+        let pdev = self.pdev;
         let list = self.identify::<NamespaceList>(admin::ACTIVE_NAMESPACES, 0)?;
         let mut namespaces = KVec::new();
 
@@ -164,6 +166,14 @@ impl<'bound> AdminQueue<'bound> {
         for index in 0..NAMESPACES {
             let id = io_read!(list, [try: index]);
             if id == 0 {
+                break;
+            }
+            let last = namespaces.last().copied().unwrap_or(0);
+            if id <= last || id > highest {
+                dev_warn!(
+                    pdev,
+                    "the list of namespaces has {id} after {last}, of {highest}; the rest of it is ignored\n"
+                );
                 break;
             }
             namespaces.push(id, GFP_KERNEL)?;

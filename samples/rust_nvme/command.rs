@@ -139,14 +139,21 @@ pub(crate) struct IdentifyController {
     unused0: [u8; 77],
     /// A transfer has 2^this pages at most; 0 means no limit.
     pub(crate) mdts: u8,
-    unused1: [u8; 438],
+    unused1: [u8; 434],
+    /// The size of an entry of a submission queue is 2^this: in bits 0 to 3 the least, in the
+    /// others the most.
+    pub(crate) sqes: u8,
+    /// The same for a completion queue.
+    pub(crate) cqes: u8,
+    unused2: [u8; 2],
+    /// The highest number of a namespace.
     pub(crate) namespaces: u32,
     /// Which optional commands there are.
     pub(crate) oncs: u16,
-    unused2: [u8; 3],
+    unused3: [u8; 3],
     /// Whether there is a volatile write cache, in bit 0.
     pub(crate) vwc: u8,
-    unused3: [u8; 3570],
+    unused4: [u8; 3570],
 }
 
 static_assert!(size_of::<IdentifyController>() == PAGE);
@@ -162,7 +169,9 @@ impl IdentifyController {
 pub(crate) struct IdentifyNamespace {
     /// In logical blocks.
     pub(crate) size: u64,
-    unused0: [u8; 18],
+    unused0: [u8; 17],
+    /// How many formats there are, less one.
+    pub(crate) last_format: u8,
     /// Which of the formats it has, in bits 0 to 3 and, above that, 5 and 6.
     pub(crate) format: u8,
     unused1: [u8; 101],

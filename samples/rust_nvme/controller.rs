@@ -15,7 +15,10 @@ use crate::{
         IdentifyNamespace,
         PAGE, //
     },
-    hardware::Hardware,
+    hardware::{
+        Hardware,
+        Stopped, //
+    },
     lists::{
         self,
         ListPools, //
@@ -40,34 +43,68 @@ use kernel::{
     }, //
 };
 
-/// The part of a controller that works before there are I/O queues.
-pub(crate) struct Startup<'bound> {
+/// The size of a disk in bytes must be a positive `loff_t`.
+const MAX_SECTORS: u64 = (i64::MAX as u64) >> SECTOR_SHIFT;
+
+/// What whoever switches a controller off or on, or asks it something, holds a lock for.
+struct Control<'bound> {
     // Dropped first.
     hardware: Hardware<'bound>,
     admin: AdminQueue<'bound>,
+}
+
+/// The part of a controller that works before there are I/O queues.
+pub(crate) struct Startup<'bound> {
+    control: Control<'bound>,
     pdev: &'bound pci::Device<Bound>,
     bar: Arc<Bar<'bound>>,
     limits: Limits,
+    /// The highest number that a namespace can have.
+    last_namespace: u32,
 }
 
 impl<'bound> Startup<'bound> {
     /// Resets a controller, and asks it what it can do.
     pub(crate) fn new(pdev: &'bound pci::Device<Bound>, bar: Arc<Bar<'bound>>) -> Result<Self> {
-        let mut admin = AdminQueue::new(pdev, &bar)?;
         let hardware = Hardware::new(pdev, &bar)?;
+        let admin = AdminQueue::new(pdev, &bar)?;
+        let mut control = Control { hardware, admin };
+        let Control { hardware, admin } = &mut control;
 
-        admin.announce()?;
-        hardware.enable()?;
+        let stopped = hardware.stop();
+        admin.announce(&stopped)?;
+        stopped.start()?;
         let identity = admin.identify::<IdentifyController>(admin::CONTROLLER, 0)?;
+        Self::check_entry_sizes(pdev, &identity)?;
         let limits = Self::limits(pdev, &identity);
+        let last_namespace = io_read!(identity, .namespaces);
 
         Ok(Self {
-            hardware,
-            admin,
+            control,
             pdev,
             bar,
             limits,
+            last_namespace,
         })
+    }
+
+    /// Entries of 64 and of 16 bytes must do, which is what this driver says when it starts the
+    /// controller.
+    fn check_entry_sizes(
+        pdev: &pci::Device<Bound>,
+        identity: &CoherentView<'_, IdentifyController>,
+    ) -> Result {
+        let (sqes, cqes) = (io_read!(identity, .sqes), io_read!(identity, .cqes));
+        let has = |sizes: u8, size| (sizes & 0xf..=sizes >> 4).contains(&size);
+
+        if !has(sqes, 6) || !has(cqes, 4) {
+            dev_err!(
+                pdev,
+                "the controller's queues have entries of other sizes: {sqes:#x}, {cqes:#x}\n"
+            );
+            return Err(ENODEV);
+        }
+        Ok(())
     }
 
     fn limits(
@@ -107,12 +144,12 @@ impl<'bound> Startup<'bound> {
 
     /// How many of `count` I/O queue pairs it has.
     pub(crate) fn set_queue_count(&mut self, count: u16) -> Result<u16> {
-        Ok(self.admin.set_queue_count(count)?.min(count))
+        Ok(self.control.admin.set_queue_count(count)?.min(count))
     }
 
     /// Makes `count` queue pairs of `depth` entries, or as many as a queue can have.
     pub(crate) fn make_queues(&self, count: u16, depth: u16) -> Result<KVec<Arc<Queue<'bound>>>> {
-        let depth = depth.min(self.hardware.max_depth()).max(2);
+        let depth = depth.max(2).min(self.control.hardware.max_depth());
         let mut queues = KVec::with_capacity(count.into(), GFP_KERNEL)?;
 
         for id in 1..=count {
@@ -134,17 +171,17 @@ impl<'bound> Startup<'bound> {
     ) -> Result<Arc<Controller<'bound>>> {
         let controller = Arc::pin_init(
             pin_init!(Controller {
-                hardware: self.hardware,
-                admin <- new_mutex!(self.admin),
+                control <- new_mutex!(self.control),
                 queues,
                 pdev: self.pdev,
                 pools,
                 limits: self.limits,
+                last_namespace: self.last_namespace,
             }),
             GFP_KERNEL,
         )?;
 
-        controller.start_queues(&mut controller.admin.lock())?;
+        controller.start_queues(&mut controller.control.lock().admin)?;
         Ok(controller)
     }
 }
@@ -152,14 +189,13 @@ impl<'bound> Startup<'bound> {
 #[pin_data]
 pub(crate) struct Controller<'bound> {
     // Dropped first.
-    hardware: Hardware<'bound>,
-    /// Whoever resets the controller holds this.
     #[pin]
-    admin: Mutex<AdminQueue<'bound>>,
+    control: Mutex<Control<'bound>>,
     queues: KVec<Arc<Queue<'bound>>>,
     pdev: &'bound pci::Device<Bound>,
     pools: ListPools<'bound>,
     limits: Limits,
+    last_namespace: u32,
 }
 
 impl<'bound> Controller<'bound> {
@@ -186,42 +222,57 @@ impl<'bound> Controller<'bound> {
         &self,
         mut found: impl FnMut(u32, u32, u64, &Limits) -> Result,
     ) -> Result {
-        let namespaces = self.admin.lock().namespaces()?;
+        let namespaces = self.control.lock().admin.namespaces(self.last_namespace)?;
 
         for &id in &namespaces {
-            let (size, format) = self.size_and_format(id)?;
-            let (metadata, block_shift) = (format & 0xffff, format >> 16 & 0xff);
-
-            if metadata != 0 || !(SECTOR_SHIFT..=PAGE.ilog2()).contains(&block_shift) {
-                dev_warn!(
-                    self.pdev,
-                    "namespace {id} has a format that is not supported\n"
-                );
+            let Some((block_shift, sectors)) = self.shape_of(id)? else {
                 continue;
-            }
+            };
             let limits = Limits {
                 block_size: 1 << block_shift,
                 ..self.limits
             };
-            let sectors = size
-                .checked_mul(1 << (block_shift - SECTOR_SHIFT))
-                .ok_or(EIO)?;
             found(id, block_shift, sectors, &limits)?;
         }
         Ok(())
     }
 
-    /// How many blocks a namespace has, and how they look.
-    fn size_and_format(&self, id: u32) -> Result<(u64, u32)> {
-        let mut admin = self.admin.lock();
-        let identity = admin.identify::<IdentifyNamespace>(admin::NAMESPACE, id)?;
-        let format = io_read!(identity, .format);
-        let format = usize::from(format & 0xf | format >> 1 & 0x30);
+    /// The logarithm of the block size of a namespace, and its size in sectors, if it can be used.
+    fn shape_of(&self, id: u32) -> Result<Option<(u32, u64)>> {
+        let admin = &mut self.control.lock().admin;
+        let identity = match admin.identify::<IdentifyNamespace>(admin::NAMESPACE, id) {
+            Ok(identity) => identity,
+            // It is the same for the others, and each would take a while.
+            Err(error) if error == ETIMEDOUT || error == ENODEV => return Err(error),
+            // There was a message.
+            Err(_) => return Ok(None),
+        };
+        let index = io_read!(identity, .format);
+        let index = usize::from(index & 0xf | index >> 1 & 0x30);
+        let format = (index <= usize::from(io_read!(identity, .last_format)))
+            .then_some(io_read!(identity, .formats[try: index]));
 
-        Ok((
-            io_read!(identity, .size),
-            io_read!(identity, .formats[try: format]),
-        ))
+        Ok(Self::check_shape(io_read!(identity, .size), format)
+            .inspect_err(|why| dev_warn!(self.pdev, "namespace {id} cannot be used: {why}\n"))
+            .ok())
+    }
+
+    /// What [`Controller::shape_of`] returns, for a namespace of `size` blocks in this format.
+    fn check_shape(size: u64, format: Option<u32>) -> Result<(u32, u64), &'static CStr> {
+        let format = format.ok_or(c"it has a format that there is not")?;
+        let (metadata, block_shift) = (format & 0xffff, format >> 16 & 0xff);
+
+        if metadata != 0 {
+            return Err(c"it has metadata");
+        }
+        if !(SECTOR_SHIFT..=PAGE.ilog2()).contains(&block_shift) {
+            return Err(c"its blocks do not have 512 to 4096 bytes");
+        }
+        match size.checked_mul(1 << (block_shift - SECTOR_SHIFT)) {
+            Some(0) => Err(c"it is empty"),
+            Some(sectors) if sectors <= MAX_SECTORS => Ok((block_shift, sectors)),
+            _ => Err(c"it is larger than a disk can be"),
+        }
     }
 
     /// Tells the controller of all queues, and lets commands through.
@@ -252,7 +303,7 @@ impl<'bound> Controller<'bound> {
             // It has just ended, or `queue_rq` is about to submit it, which may be late again.
             return Verdict::Wait;
         };
-        let mut admin = self.admin.lock();
+        let mut control = self.control.lock();
         // Somebody else may have reset the controller, and given the request back.
         if slot.command_id() != Some(id) {
             return Verdict::Done;
@@ -263,60 +314,71 @@ impl<'bound> Controller<'bound> {
             "queue {}: command {id:#x} takes too long, resetting the controller\n",
             queue.id()
         );
-        if let Err(error) = self.reset(&mut admin, queue.id(), tag) {
+        if let Err(error) = self.reset(&mut control, queue.id(), tag) {
             dev_err!(self.pdev, "the reset failed: {error:?}\n");
-            self.give_up();
+            self.give_up(&mut control);
         }
         Verdict::Done
     }
 
-    /// Resets the controller. The request with the command `late_tag` of queue `late_queue` fails.
-    fn reset(&self, admin: &mut AdminQueue<'bound>, late_queue: u16, late_tag: u16) -> Result {
+    /// Keeps commands from the controller, and stops it: from here on the requests of those that it
+    /// has can be ended, and no others appear.
+    fn halt<'a>(&self, hardware: &'a mut Hardware<'bound>, state: State) -> Stopped<'a, 'bound> {
         for queue in &self.queues {
-            queue.set_state(State::Resetting);
+            queue.set_state(state);
         }
-        // Whether or not this succeeds, the controller does not touch memory from here on.
-        let disabled = self.hardware.disable();
+        hardware.stop()
+    }
+
+    /// Resets the controller. The request with the command `late_tag` of queue `late_queue` fails.
+    fn reset(&self, control: &mut Control<'bound>, late_queue: u16, late_tag: u16) -> Result {
+        let Control { hardware, admin } = control;
+        let stopped = self.halt(hardware, State::Resetting);
 
         for queue in &self.queues {
-            queue.cancel(|tag, request| {
+            queue.cancel(&stopped, |tag, request| {
                 if (queue.id(), tag) == (late_queue, late_tag) {
                     request.fail(ETIMEDOUT);
                 } else {
                     request.requeue();
                 }
             });
-            queue.reset()?;
         }
-        disabled?;
-        admin.announce()?;
-        self.hardware.enable()?;
+        for queue in &self.queues {
+            queue.reset(&stopped)?;
+        }
+        admin.announce(&stopped)?;
+        stopped.start()?;
+
         // CAST: As many as there were before.
-        if usize::from(admin.set_queue_count(self.queues.len() as u16)?) < self.queues.len() {
+        let wanted = self.queues.len() as u16;
+        let count = admin.set_queue_count(wanted)?;
+        if count < wanted {
+            dev_err!(
+                self.pdev,
+                "the controller has {count} of its {wanted} queues left\n"
+            );
             return Err(EIO);
         }
         self.start_queues(admin)
     }
 
-    /// Has all requests fail, those to come too. The controller does not touch memory any more.
-    fn give_up(&self) {
+    /// Has all requests fail, those to come too.
+    fn give_up(&self, control: &mut Control<'bound>) {
+        let stopped = self.halt(&mut control.hardware, State::Dead);
+
         for queue in &self.queues {
-            queue.set_state(State::Dead);
-        }
-        for queue in &self.queues {
-            queue.cancel(|_, request| request.fail(EIO));
+            queue.cancel(&stopped, |_, request| request.fail(EIO));
         }
     }
 
     /// Before the driver detaches: if the device is gone, nobody need wait for it.
     pub(crate) fn check_presence(&self) {
-        if self.hardware.is_gone() {
-            // Nobody is about to bring it back.
-            let _admin = self.admin.lock();
+        let mut control = self.control.lock();
 
+        if control.hardware.is_gone() {
             dev_warn!(self.pdev, "the controller is gone\n");
-            bridge::stop_dma(self.pdev);
-            self.give_up();
+            self.give_up(&mut control);
         }
     }
 }

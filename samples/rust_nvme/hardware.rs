@@ -25,26 +25,44 @@ use kernel::{
     time::Delta, //
 };
 
-/// The switch of a controller, which is off when this is made and when it is dropped.
+/// The switch of a controller, which is off when this is dropped.
 ///
-/// A controller that is off does not touch memory. So whatever it was given the address of must
-/// be freed after this is dropped.
+/// Whatever the controller was given the address of must be freed after that.
 pub(crate) struct Hardware<'bound> {
     pdev: &'bound pci::Device<Bound>,
     bar: Arc<Bar<'bound>>,
     /// How long switching may take.
     timeout: Delta,
+    /// Entries in a queue at most.
+    max_depth: u16,
+    /// It did not do as it was told, and is kept from memory for good.
+    isolated: bool,
 }
+
+/// A controller that does not touch memory, as long as this exists.
+///
+/// Whoever ends requests, or has the driver and the controller begin anew, needs one.
+pub(crate) struct Stopped<'a, 'bound>(&'a mut Hardware<'bound>);
 
 impl<'bound> Hardware<'bound> {
     pub(crate) fn new(pdev: &'bound pci::Device<Bound>, bar: &Arc<Bar<'bound>>) -> Result<Self> {
         let (capabilities, high) = (bar.read(CAP), bar.read(CAP_HIGH));
 
+        if capabilities.into_raw() == GONE && high.into_raw() == GONE {
+            dev_err!(pdev, "the controller does not answer\n");
+            return Err(ENODEV);
+        }
         if !high.nvm().into_bool() || high.mpsmin().get() != 0 {
             dev_err!(pdev, "not a controller for memory with pages of 4 KiB\n");
             return Err(ENODEV);
         }
-        let hardware = Self {
+        // CAST: The field has 16 bits.
+        let last_entry = capabilities.mqes().get() as u16;
+        if last_entry == 0 {
+            dev_err!(pdev, "the controller's queues have room for no command\n");
+            return Err(ENODEV);
+        }
+        Ok(Self {
             pdev,
             bar: bar.clone(),
             // Rounded up: it may be 0.
@@ -53,45 +71,58 @@ impl<'bound> Hardware<'bound> {
                     .wrapping_add(1)
                     .wrapping_mul(500),
             ),
-        };
-
-        hardware.disable()?;
-        Ok(hardware)
+            max_depth: last_entry.saturating_add(1),
+            isolated: false,
+        })
     }
 
-    /// Entries in a queue at most.
+    /// Entries in a queue at most, and two at least.
     pub(crate) fn max_depth(&self) -> u16 {
-        // CAST: The field has 16 bits.
-        (self.bar.read(CAP).mqes().get() as u16).saturating_add(1)
+        self.max_depth
     }
 
     /// Whether the device does not answer any more.
     pub(crate) fn is_gone(&self) -> bool {
-        self.bar.read(CSTS).into_raw() == GONE || !bridge::is_present(self.pdev)
+        self.status().is_err() || !bridge::is_present(self.pdev)
     }
 
-    /// Switches the controller on, after it was told where the admin queues are.
-    pub(crate) fn enable(&self) -> Result {
-        self.bar.write_reg(
-            CC::zeroed()
-                .with_const_iosqes::<6>()
-                .with_const_iocqes::<4>()
-                .with_const_en::<1>(),
-        );
-        self.wait_for(|status| status.rdy().into_bool())
+    /// What the controller says, if that comes from one: registers for which nobody answers read
+    /// as ones, or as zeroes, which alone would say that it is off.
+    fn status(&self) -> Result<CSTS> {
+        let status = self.bar.read(CSTS);
+
+        if status.into_raw() == GONE || self.bar.read(CAP).mqes().get() == 0 {
+            return Err(ENODEV);
+        }
+        Ok(status)
     }
 
-    /// Switches the controller off. It forgets all queues and commands.
+    /// Stops the controller, which then forgets all queues and commands. If it does not say that it
+    /// has, it is kept from memory, and is good for nothing.
     ///
-    /// # Errors
-    ///
-    /// If it does not say that it is off, it is not let at memory any more, and is good for
-    /// nothing.
-    pub(crate) fn disable(&self) -> Result {
+    /// Process context; may sleep.
+    pub(crate) fn stop(&mut self) -> Stopped<'_, 'bound> {
+        if !self.isolated {
+            if let Err(error) = self.disable() {
+                self.isolate(c"does not stop", error);
+            }
+        }
+        Stopped(self)
+    }
+
+    fn disable(&self) -> Result {
         self.bar
             .update(CC, |configuration| configuration.with_const_en::<0>());
         self.wait_for(|status| !status.rdy().into_bool())
-            .inspect_err(|_| bridge::stop_dma(self.pdev))
+    }
+
+    fn isolate(&mut self, why: &CStr, error: Error) {
+        dev_warn!(
+            self.pdev,
+            "the controller {why} ({error:?}), it is kept from memory\n"
+        );
+        bridge::stop_dma(self.pdev);
+        self.isolated = true;
     }
 
     /// Has the controller write back what it caches.
@@ -105,10 +136,7 @@ impl<'bound> Hardware<'bound> {
 
     fn wait_for(&self, mut is_so: impl FnMut(CSTS) -> bool) -> Result {
         read_poll_timeout(
-            || match self.bar.read(CSTS) {
-                status if status.into_raw() == GONE => Err(ENODEV),
-                status => Ok(status),
-            },
+            || self.status(),
             |&status| is_so(status),
             Delta::from_micros(100),
             self.timeout,
@@ -117,12 +145,38 @@ impl<'bound> Hardware<'bound> {
     }
 }
 
+impl Stopped<'_, '_> {
+    /// Starts the controller, which was told where the admin queues are.
+    pub(crate) fn start(self) -> Result {
+        let Self(hardware) = self;
+
+        if hardware.isolated {
+            return Err(ENODEV);
+        }
+        hardware.bar.write_reg(
+            CC::zeroed()
+                .with_const_iosqes::<6>()
+                .with_const_iocqes::<4>()
+                .with_const_en::<1>(),
+        );
+        // One that never was ready would at once seem to have stopped.
+        hardware
+            .wait_for(|status| status.rdy().into_bool())
+            .inspect_err(|&error| hardware.isolate(c"does not start", error))
+    }
+}
+
 impl Drop for Hardware<'_> {
     fn drop(&mut self) {
-        // Nobody need wait for a device that is gone.
-        if self.is_gone() || self.shut_down().and_then(|()| self.disable()).is_err() {
-            dev_warn!(self.pdev, "the controller could not be shut down\n");
-            bridge::stop_dma(self.pdev);
+        // Nobody need wait for a device that is gone, nor ask one that is off.
+        if !self.is_gone() && self.bar.read(CC).en().into_bool() {
+            if let Err(error) = self.shut_down() {
+                dev_warn!(
+                    self.pdev,
+                    "the controller could not be shut down: {error:?}\n"
+                );
+            }
         }
+        self.stop();
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         Completion,
         Status, //
     },
+    hardware::Stopped,
     lists::List,
     namespace::Nvme,
     registers::Bar,
@@ -263,9 +264,12 @@ impl<'bound> Queue<'bound> {
         self.submission.lock().state = state;
     }
 
-    /// Ends all requests of commands that the controller will not complete. It must not be able to
-    /// reach memory any more, and no command may be submitted meanwhile.
-    pub(crate) fn cancel(&self, mut end: impl FnMut(u16, InFlight<Nvme<'bound>>)) {
+    /// Ends all requests of commands that the controller has. The queue must be closed.
+    pub(crate) fn cancel(
+        &self,
+        _stopped: &Stopped<'_, '_>,
+        mut end: impl FnMut(u16, InFlight<Nvme<'bound>>),
+    ) {
         for (tag, slot) in self.slots.iter().enumerate() {
             if let Some(mut claim) = slot.claim_any() {
                 let request = claim.finish();
@@ -279,9 +283,9 @@ impl<'bound> Queue<'bound> {
         }
     }
 
-    /// Forgets all commands and completions, as the controller does when it is reset. Whoever was
+    /// Forgets all commands and completions, as a controller does that is stopped. Whoever was
     /// seeing to completions has finished once this returns.
-    pub(crate) fn reset(&self) -> Result {
+    pub(crate) fn reset(&self, _stopped: &Stopped<'_, '_>) -> Result {
         self.submission.lock().queue.reset();
         self.completions.lock().reset()
     }

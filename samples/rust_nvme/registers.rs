@@ -3,6 +3,10 @@
 //! The registers of a controller, and its doorbells.
 
 use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
     io::{
         register,
         Io, //
@@ -101,22 +105,37 @@ pub(crate) struct Doorbell<'bound> {
 
 impl<'bound> Doorbell<'bound> {
     /// The doorbell of the submission queue `id`.
-    pub(crate) fn of_submission(bar: &Arc<Bar<'bound>>, id: u16) -> Result<Self> {
-        Self::new(bar, usize::from(id).wrapping_mul(2))
+    pub(crate) fn of_submission(
+        dev: &Device<Bound>,
+        bar: &Arc<Bar<'bound>>,
+        id: u16,
+    ) -> Result<Self> {
+        Self::new(dev, bar, usize::from(id).wrapping_mul(2))
     }
 
     /// The doorbell of the completion queue `id`.
-    pub(crate) fn of_completion(bar: &Arc<Bar<'bound>>, id: u16) -> Result<Self> {
-        Self::new(bar, usize::from(id).wrapping_mul(2).wrapping_add(1))
+    pub(crate) fn of_completion(
+        dev: &Device<Bound>,
+        bar: &Arc<Bar<'bound>>,
+        id: u16,
+    ) -> Result<Self> {
+        Self::new(dev, bar, usize::from(id).wrapping_mul(2).wrapping_add(1))
     }
 
     /// Doorbell `index`, which is at most 2^17.
-    fn new(bar: &Arc<Bar<'bound>>, index: usize) -> Result<Self> {
+    fn new(dev: &Device<Bound>, bar: &Arc<Bar<'bound>>, index: usize) -> Result<Self> {
         let stride = 4_usize << bar.read(CAP_HIGH).dstrd().get();
         let offset = index.wrapping_mul(stride).wrapping_add(SIZE);
 
-        // The BAR has this doorbell, so ringing it cannot fail.
-        bar.try_read32(offset)?;
+        // So ringing it cannot fail.
+        if offset.wrapping_add(size_of::<u32>()) > bar.size() {
+            dev_err!(
+                dev,
+                "doorbell {index} would be at {offset:#x}, beyond the registers' {:#x}\n",
+                bar.size()
+            );
+            return Err(ENODEV);
+        }
         Ok(Self {
             bar: bar.clone(),
             offset,

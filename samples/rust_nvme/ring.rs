@@ -70,7 +70,7 @@ impl<'bound> SubmissionQueue<'bound> {
             depth,
             tail: 0,
             rung: 0,
-            doorbell: Doorbell::of_submission(bar, id)?,
+            doorbell: Doorbell::of_submission(dev, bar, id)?,
         })
     }
 
@@ -146,7 +146,7 @@ impl<'bound> CompletionQueue<'bound> {
             head: 0,
             phase: 1,
             strays: 0,
-            doorbell: Doorbell::of_completion(bar, id)?,
+            doorbell: Doorbell::of_completion(dev, bar, id)?,
         })
     }
 

@@ -62,8 +62,31 @@ pub(crate) fn is_present(pdev: &pci::Device<Bound>) -> bool {
     unsafe { bindings::pci_device_is_present(pci_as_raw(pdev)) }
 }
 
-/// Takes the right to read and write memory from a device that does not listen any more.
+/// Keeps a device that does not listen any more from memory.
+///
+/// First it loses the right to begin a transfer. What it has begun by then, a reset of its function
+/// ends; a device that cannot be reset so is waited for as long as the bus says that it
+/// expects an answer. All of this is in the device's own hands: one that is distrusted that far
+/// belongs behind an IOMMU.
+///
+/// Process context; may sleep.
 pub(crate) fn stop_dma(pdev: &pci::Device<Bound>) {
+    const DO_RESET: bool = false;
+    let raw = pci_as_raw(pdev);
+
     // SAFETY: The device is valid.
-    unsafe { bindings::pci_clear_master(pci_as_raw(pdev)) };
+    unsafe { bindings::pci_clear_master(raw) };
+    if !is_present(pdev) {
+        return;
+    }
+    // SAFETY: The device is valid. The reset forgets where the registers are, and the interrupts;
+    // what is restored after it is what was saved before, without that right. A driver has no
+    // other calls of these, as the kernel crate has no callbacks to suspend, reset or recover.
+    unsafe {
+        bindings::pci_save_state(raw);
+        if bindings::pcie_reset_flr(raw, DO_RESET) != 0 {
+            bindings::pci_wait_for_pending_transaction(raw);
+        }
+        bindings::pci_restore_state(raw);
+    }
 }
