@@ -174,7 +174,8 @@ impl<T: Operations> Drop for Disk<T> {
 }
 
 /// A thread can still be in `queue_rq()` or `commit_rqs()` when the last request has ended: the
-/// device was quick. Nothing but RCU has blk-mq wait for these.
+/// device was quick. Nothing but RCU waits for these. On its way `del_gendisk()` does so in 7.3,
+/// where it takes the I/O scheduler away; but it does not promise that.
 ///
 /// # Safety
 ///
