@@ -51,12 +51,13 @@ pub trait AtomicType: Copy {
 }
 
 macro_rules! atomic_types {
-    ($($name:ty: $unsigned:ty,)*) => {$(
+    ($($name:ty: $signed:ty,)*) => {$(
         impl AtomicType for $name {
             const POINTER: bool = false;
 
             fn into_bits(self) -> u64 {
-                self as $unsigned as u64
+                // With its sign, so that a sum that wraps around is one of 64 bits that does.
+                self as $signed as i64 as u64
             }
 
             fn from_bits(bits: u64) -> Self {
@@ -67,10 +68,10 @@ macro_rules! atomic_types {
 }
 
 atomic_types! {
-    i16: u16,
-    u32: u32,
-    u64: u64,
-    usize: usize,
+    i16: i16,
+    u32: i32,
+    u64: i64,
+    usize: isize,
 }
 
 impl<T> AtomicType for *mut T {
