@@ -75,12 +75,10 @@ impl RawPool<'_> {
             return Err(ENOMEM);
         }
         let flags = gfp::without_oom(flags);
-        let per_page = u64::from(self.geometry().blocks_per_page());
         let mut free = self.count_free();
 
         while free < count as u64 {
-            // CAST: More than there can be is as good as the most.
-            let missing = (count as u64).saturating_sub(free).div_ceil(per_page) as u32;
+            let missing = self.pages_for((count as u64).saturating_sub(free));
             let missing = missing.min(self.most_joined());
             let page = self.add_page(self.pages.promise(missing, missing), flags, 0)?;
 
@@ -88,6 +86,17 @@ impl RawPool<'_> {
             publish(page);
         }
         Ok(())
+    }
+
+    /// How many pages hold so many blocks.
+    fn pages_for(&self, blocks: u64) -> u32 {
+        let per_page = u64::from(self.geometry().blocks_per_page());
+        let last = per_page.wrapping_sub(1);
+
+        // A page has blocks, but a division that cannot panic has to be told.
+        let pages = blocks.saturating_add(last).checked_div(per_page);
+        // CAST: As many as there can be at the most.
+        pages.unwrap_or(0).min(u32::MAX.into()) as u32
     }
 
     /// Adds a page to the pool, or of those that were `promised` several that are joined. The first
