@@ -22,7 +22,8 @@ installkernel() {
 
 install() {
 	local moved
-	inst_multiple /usr/libexec/rust-dmapool/load-driver /etc/modprobe.d/rust-dmapool-drivers.conf \
+	inst_multiple /usr/libexec/rust-dmapool/load-driver \
+		/etc/modprobe.d/rust-dmapool-drivers.conf \
 		/bin/sh flock insmod mkdir modprobe sleep
 	while read -r _ _ moved _; do
 		inst_simple "$dir/$moved"
