@@ -263,6 +263,10 @@ impl Ranges<'_, '_> {
             )
         };
 
+        if !mapped {
+            // I/O virtual memory that it had, it has given back by itself, and does not say so.
+            self.mapping.iova.__size = 0;
+        }
         self.state = State::Next;
         self.mapped(mapped)
     }
