@@ -404,8 +404,8 @@ mod suite {
             let pool = new_pool(&device)?;
             let _held = pool.alloc(GFP_KERNEL)?;
 
-            with_pool(fault, &pool, 1, |pool| pool.prefill(70, GFP_KERNEL))?;
-            ensure!(pool.statistics().capacity >= 71);
+            with_pool(fault, &pool, 1, |pool| pool.prefill(300, GFP_KERNEL))?;
+            ensure!(pool.statistics().capacity >= 301);
             Ok(())
         })
     }

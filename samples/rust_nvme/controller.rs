@@ -65,6 +65,8 @@ pub(crate) struct Startup<'bound> {
 
 impl<'bound> Startup<'bound> {
     /// Resets a controller, and asks it what it can do.
+    // What this has on the stack is gone when `probe()` goes on.
+    #[inline(never)]
     pub(crate) fn new(pdev: &'bound pci::Device<Bound>, bar: Arc<Bar<'bound>>) -> Result<Self> {
         let hardware = Hardware::new(pdev, &bar)?;
         let admin = AdminQueue::new(pdev, &bar)?;
