@@ -64,7 +64,11 @@ unsafe fn create(
     };
     let size = if size == 0 { 0 } else { size.max(SMALLEST) };
     let geometry = Geometry::check(size, align, boundary).inspect_err(|err| {
-        dev_err!(dev, "rust_dmapool: pool {name}: {err}\n");
+        dev_err!(
+            dev,
+            "rust_dmapool: pool {}: {err}\n",
+            c_string::Readable(name)
+        );
     })?;
     let options = match node {
         bindings::NUMA_NO_NODE => Options::new(),
@@ -72,7 +76,8 @@ unsafe fn create(
             let node = NumaNode::new(node).inspect_err(|_| {
                 dev_err!(
                     dev,
-                    "rust_dmapool: pool {name}: there is no NUMA node {node}\n"
+                    "rust_dmapool: pool {}: there is no NUMA node {node}\n",
+                    c_string::Readable(name)
                 );
             })?;
 

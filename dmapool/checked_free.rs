@@ -190,7 +190,7 @@ impl RawPool<'_> {
         dev_err!(
             self.dev,
             "rust_dmapool: pool {}: cannot free {address:p}/{dma:#x}: {reason}\n",
-            *self.name
+            crate::c_string::Readable(&self.name)
         );
     }
 }

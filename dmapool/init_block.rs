@@ -119,7 +119,7 @@ impl RawPool<'_> {
                 self.dev,
                 "rust_dmapool: pool {}: {found} free blocks were written to, of which \
                  {MAX_REPORTED} are shown\n",
-                *self.name
+                crate::c_string::Readable(&self.name)
             );
         }
     }
@@ -147,7 +147,7 @@ impl RawPool<'_> {
             self.dev,
             "rust_dmapool: pool {}: block {:p}/{dma:#x} was written to at offset {offset} \
              while it was free, bytes from {line} on:\n",
-            *self.name,
+            crate::c_string::Readable(&self.name),
             first.as_ptr()
         );
         let shown = self.geometry().stride().wrapping_sub(line).min(MAX_SHOWN);

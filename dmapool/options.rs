@@ -143,14 +143,16 @@ impl Options {
         if !unsafe { rust_dmapool_node_online(node) } {
             dev_err!(
                 dev,
-                "rust_dmapool: pool {name}: there is no NUMA node {node}\n"
+                "rust_dmapool: pool {}: there is no NUMA node {node}\n",
+                crate::c_string::Readable(name)
             );
             return Err(EINVAL);
         }
         if self.min_nr > Self::MOST_RESERVED {
             dev_err!(
                 dev,
-                "rust_dmapool: pool {name}: a reserve of {} blocks is more than {}\n",
+                "rust_dmapool: pool {}: a reserve of {} blocks is more than {}\n",
+                crate::c_string::Readable(name),
                 self.min_nr,
                 Self::MOST_RESERVED
             );

@@ -74,7 +74,7 @@ impl RawPool<'_> {
         dev_err!(
             self.dev,
             "rust_dmapool: pool {}: not grown, because the memory at {:#x} {why}\n",
-            *self.name,
+            crate::c_string::Readable(&self.name),
             memory.dma_address()
         );
     }

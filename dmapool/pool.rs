@@ -247,14 +247,16 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         if !context::may_sleep() {
             dev_err!(
                 dev,
-                "rust_dmapool: pool {name}: not made where nothing may sleep\n"
+                "rust_dmapool: pool {}: not made where nothing may sleep\n",
+                crate::c_string::Readable(name)
             );
             return Err(EINVAL);
         }
         if !T::fits(&geometry) {
             dev_err!(
                 dev,
-                "rust_dmapool: pool {name}: blocks of {} bytes aligned to {} cannot hold a {}\n",
+                "rust_dmapool: pool {}: blocks of {} bytes aligned to {} cannot hold a {}\n",
+                crate::c_string::Readable(name),
                 geometry.size(),
                 geometry.align(),
                 core::any::type_name::<T>()
@@ -264,7 +266,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         if !has_mask(dev) {
             dev_err!(
                 dev,
-                "rust_dmapool: pool {name}: the device has no mask for coherent DMA\n"
+                "rust_dmapool: pool {}: the device has no mask for coherent DMA\n",
+                crate::c_string::Readable(name)
             );
             return Err(EINVAL);
         }
@@ -570,7 +573,7 @@ impl<T: Payload + ?Sized> Drop for Pool<'_, T> {
             dev_err!(
                 self.device(),
                 "rust_dmapool: pool {}: kept, because it was dropped where nothing may sleep\n",
-                self.name()
+                crate::c_string::Readable(self.name())
             );
         }
     }

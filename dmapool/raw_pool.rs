@@ -243,7 +243,7 @@ impl Drop for RawPool<'_> {
                 self.dev,
                 "rust_dmapool: pool {}: destroyed with {live} blocks allocated, \
                  {kept} pages kept\n",
-                *self.name
+                crate::c_string::Readable(&self.name)
             );
         }
     }

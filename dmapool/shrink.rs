@@ -24,7 +24,7 @@ impl RawPool<'_> {
             dev_err!(
                 self.dev,
                 "rust_dmapool: pool {}: not shrunk where nothing may sleep\n",
-                *self.name
+                crate::c_string::Readable(&self.name)
             );
             return 0;
         }

@@ -19,6 +19,23 @@ static const char *const names[] = {
 static struct device devices[ARRAY_SIZE(names)];
 static struct dma_pool *pools[3 * ARRAY_SIZE(names)];
 
+/* Have the log say this name of a pool, once for each way. */
+static bool complain(const char *name)
+{
+	struct dma_pool *pool;
+
+	if (rust_dma_pool_create(name, &devices[0], 64, 48, 0) ||
+	    rust_dma_pool_create_node(name, &devices[0], 64, 64, 0, INT_MAX) ||
+	    rust_dma_pool_create_node(name, &devices[0], 64, 64, 0, 1))
+		return false;
+	pool = rust_dma_pool_create(name, &devices[0], 64, 64, 0);
+	if (!pool)
+		return false;
+	rust_dma_pool_free(pool, NULL, 0);
+	rust_dma_pool_destroy(pool);
+	return true;
+}
+
 static void release(struct device *dev)
 {
 }
@@ -47,6 +64,9 @@ static int __init odd_names_init(void)
 		if (dev_set_name(&devices[i], "%s", names[i]))
 			goto fail;
 	}
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (!complain(names[i]))
+			goto fail;
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		pools[n++] = rust_dma_pool_create(names[i], &devices[0], 64, 64, 0);
 		pools[n++] = rust_dma_pool_create(names[i], &devices[0], 64, 64, 0);
