@@ -17,8 +17,9 @@ use kernel::{
 // The bits are in the first byte.
 static_assert!(cfg!(target_endian = "little"));
 
-/// Set in a pool that exists.
-const EXISTS: u64 = 1 << 0;
+/// Set in a pool that exists. Of the three bits, it alone is clear in `POISON_FREE`, with which the
+/// kernel can be told to fill freed memory.
+const EXISTS: u64 = 1 << 2;
 
 /// Set in a pool that exists and whose blocks are allocated plainly.
 const PLAIN: u64 = 1 << 1;
@@ -40,28 +41,27 @@ impl Mark {
         }))
     }
 
-    /// Whether `bit` is set, one of the lowest three.
+    /// The byte that has the bits.
     #[inline(always)]
-    fn has(&self, bit: u64) -> bool {
+    fn first(&self) -> u8 {
         // SAFETY: The pointer is valid. The bits of a pool change when it is dropped, and in other
         // memory they never do. A volatile read of a byte is whole, and is part of the instruction
         // that tests it, as that of a word is not.
-        let first = unsafe { self.0.as_ptr().cast::<u8>().read_volatile() };
-
-        // CAST: The bit is in the first byte.
-        first & bit as u8 != 0
+        unsafe { self.0.as_ptr().cast::<u8>().read_volatile() }
     }
 
     /// Whether this is the mark of a pool that exists.
     #[inline(always)]
     pub(crate) fn exists(&self) -> bool {
-        self.has(EXISTS)
+        // CAST: The bit is in the first byte.
+        self.first() & EXISTS as u8 != 0
     }
 
     /// Whether this is the mark of a pool that exists and has `plain_alloc`.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        self.has(PLAIN)
+        // CAST: The bits are in the first byte.
+        self.first() == (EXISTS | PLAIN) as u8
     }
 
     /// Whether this was the mark of a pool.

@@ -10,6 +10,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/dmapool.h>
 #include <linux/module.h>
+#include <linux/poison.h>
 #include <linux/rust_dmapool.h>
 
 #define SIZE 64
@@ -69,6 +70,17 @@ static int destroyed_to_rust(struct device *dev)
 	return give_to_rust(pool, NULL, 0) ? 0 : -EIO;
 }
 
+/* With slub_debug=P, that memory is full of this. */
+static int poison_to_rust(void)
+{
+	static u8 poison[PAGE_SIZE];
+
+	memset(poison, POISON_FREE, sizeof(poison));
+	if (!give_to_rust((struct dma_pool *)poison, NULL, 0))
+		return -EIO;
+	return memchr_inv(poison, POISON_FREE, sizeof(poison)) ? -EIO : 0;
+}
+
 /* For the record: C looks at nothing. */
 static int ours_to_c(struct device *dev)
 {
@@ -107,7 +119,8 @@ static int __init foreign_init(void)
 	if (to_c)
 		err = ours_to_c(&faux->dev);
 	else
-		err = foreign_to_rust(&faux->dev) ?: destroyed_to_rust(&faux->dev);
+		err = foreign_to_rust(&faux->dev) ?: destroyed_to_rust(&faux->dev) ?:
+		      poison_to_rust();
 	if (err)
 		faux_device_destroy(faux);
 	return err;
