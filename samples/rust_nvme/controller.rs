@@ -31,7 +31,10 @@ use crate::{
 };
 use kernel::{
     block::SECTOR_SHIFT,
-    device::Bound,
+    device::{
+        Bound,
+        Core, //
+    },
     dma::CoherentView,
     io::io_read,
     new_mutex,
@@ -67,13 +70,14 @@ impl<'bound> Startup<'bound> {
     /// Resets a controller, and asks it what it can do.
     // What this has on the stack is gone when `probe()` goes on.
     #[inline(never)]
-    pub(crate) fn new(pdev: &'bound pci::Device<Bound>, bar: Arc<Bar<'bound>>) -> Result<Self> {
+    pub(crate) fn new(pdev: &'bound pci::Device<Core<'_>>, bar: Arc<Bar<'bound>>) -> Result<Self> {
         let hardware = Hardware::new(pdev, &bar)?;
         let admin = AdminQueue::new(pdev, &bar)?;
         let mut control = Control { hardware, admin };
         let Control { hardware, admin } = &mut control;
 
         let stopped = hardware.stop();
+        stopped.let_to_memory(pdev)?;
         admin.announce(&stopped)?;
         stopped.start()?;
         let identity = admin.identify::<IdentifyController>(admin::CONTROLLER, 0)?;

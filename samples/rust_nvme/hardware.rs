@@ -14,7 +14,10 @@ use crate::{
     }, //
 };
 use kernel::{
-    device::Bound,
+    device::{
+        Bound,
+        Core, //
+    },
     io::{
         poll::read_poll_timeout,
         Io, //
@@ -22,7 +25,10 @@ use kernel::{
     pci,
     prelude::*,
     sync::Arc,
-    time::Delta, //
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// The switch of a controller, which is off when this is dropped.
@@ -111,9 +117,19 @@ impl<'bound> Hardware<'bound> {
     }
 
     fn disable(&self) -> Result {
+        let (was_ready, was_enabled) = (self.status()?.rdy().into_bool(), self.is_enabled());
+
         self.bar
             .update(CC, |configuration| configuration.with_const_en::<0>());
-        self.wait_for(|status| !status.rdy().into_bool())
+        // One that has failed need not be ready, and yet be at work: it gets all its time.
+        if was_enabled && !was_ready {
+            fsleep(self.timeout);
+        }
+        self.wait_for(|status| !status.rdy().into_bool() && !self.is_enabled())
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.bar.read(CC).en().into_bool()
     }
 
     fn isolate(&mut self, why: &CStr, error: Error) {
@@ -146,6 +162,16 @@ impl<'bound> Hardware<'bound> {
 }
 
 impl Stopped<'_, '_> {
+    /// Lets the controller touch memory, once it is told to start. Before, whoever had it last may
+    /// have left it running, and what it then knows of is not its memory any more.
+    pub(crate) fn let_to_memory(&self, pdev: &pci::Device<Core<'_>>) -> Result {
+        if self.0.isolated {
+            return Err(ENODEV);
+        }
+        pdev.set_master();
+        Ok(())
+    }
+
     /// Starts the controller, which was told where the admin queues are.
     pub(crate) fn start(self) -> Result {
         let Self(hardware) = self;
@@ -169,7 +195,7 @@ impl Stopped<'_, '_> {
 impl Drop for Hardware<'_> {
     fn drop(&mut self) {
         // Nobody need wait for a device that is gone, nor ask one that is off.
-        if !self.is_gone() && self.bar.read(CC).en().into_bool() {
+        if !self.is_gone() && self.is_enabled() {
             if let Err(error) = self.shut_down() {
                 dev_warn!(
                     self.pdev,

@@ -117,7 +117,6 @@ struct NvmeData<'bound> {
 impl<'bound> NvmeData<'bound> {
     fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         pdev.enable_device_mem()?;
-        pdev.set_master();
         // SAFETY: There are no concurrent calls to DMA allocation and mapping primitives.
         unsafe {
             pdev.dma_set_mask_and_coherent(DmaMask::new::<64>())?;

@@ -180,11 +180,10 @@ static int write_entry(struct kprobe *probe, struct pt_regs *regs)
 		phase = 1;
 		pending = NULL;
 	}
+	/* Also before it is known where the registers are: no doorbell has so much to tell. */
+	if (stuck && (address & ~PAGE_MASK) == CC && value > U16_MAX)
+		regs->di |= 1;
 	switch (address - registers) {
-	case CC:
-		if (stuck)
-			regs->di |= 1;
-		break;
 	case ASQ:
 		submissions = value;
 		break;
