@@ -178,6 +178,12 @@ impl<'bound> AdminQueue<'bound> {
             }
             namespaces.push(id, GFP_KERNEL)?;
         }
+        if namespaces.len() == NAMESPACES && namespaces.last() != Some(&highest) {
+            dev_warn!(
+                pdev,
+                "the list of namespaces is full, of {highest}; those that it has no room for are ignored\n"
+            );
+        }
         Ok(namespaces)
     }
 

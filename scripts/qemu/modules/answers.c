@@ -27,6 +27,10 @@ static unsigned int words;
 module_param(words, uint, 0600);
 MODULE_PARM_DESC(words, "How many words of the answer are meant");
 
+static unsigned int namespaces;
+module_param(namespaces, uint, 0600);
+MODULE_PARM_DESC(namespaces, "How many namespaces there are, if not 0, from the first on");
+
 static unsigned int fail[3];
 module_param_array(fail, uint, NULL, 0600);
 MODULE_PARM_DESC(fail, "A command that fails: its opcode, how many pass before, the status");
@@ -60,6 +64,9 @@ enum {
 	DOORBELLS = 0x1000,
 	CREATE_CQ = 0x05,
 	IDENTIFY = 0x06,
+	IDENTIFY_CONTROLLER = 1,
+	IDENTIFY_LIST = 2,
+	COUNT = 516,
 };
 
 struct command {
@@ -89,8 +96,22 @@ static unsigned int strays_at;
 static struct completion_entry *queue;
 static unsigned int depth, taken;
 
+static void change_namespaces(void)
+{
+	u32 *answer = phys_to_virt(pending->prp1);
+	unsigned int i;
+
+	if ((pending->cdw10 & 0xff) == IDENTIFY_CONTROLLER)
+		answer[COUNT / 4] = namespaces;
+	if ((pending->cdw10 & 0xff) == IDENTIFY_LIST)
+		for (i = 0; i < min(namespaces, PAGE_SIZE / 4); i++)
+			answer[i] = i + 1;
+}
+
 static void change(struct completion_entry *entry)
 {
+	if (pending->opcode == IDENTIFY && namespaces)
+		change_namespaces();
 	if (pending->opcode == IDENTIFY && (pending->cdw10 & 0xff) == identify[0] &&
 	    pending->nsid == identify[1])
 		memcpy(phys_to_virt(pending->prp1) + identify[2], &identify[3], 4 * min(words, 3));
