@@ -7,6 +7,7 @@ use crate::{
     bridge::{
         self,
         Limits,
+        RequestFields,
         Verdict, //
     },
     command::{
@@ -23,14 +24,19 @@ use crate::{
         self,
         ListPools, //
     },
+    namespace::Nvme,
     queue::{
         Queue,
         State, //
     },
     registers::Bar, //
 };
+use core::ptr;
 use kernel::{
-    block::SECTOR_SHIFT,
+    block::{
+        mq::Request,
+        SECTOR_SHIFT, //
+    },
     device::{
         Bound,
         Core, //
@@ -295,10 +301,10 @@ impl<'bound> Controller<'bound> {
     /// command's request fails, and the others are tried again.
     ///
     /// Process context; may sleep.
-    pub(crate) fn command_timed_out(&self, index: usize, tag: u16) -> Verdict {
+    pub(crate) fn command_timed_out(&self, request: &Request<Nvme<'bound>>) -> Verdict {
         let Some((queue, slot)) = self
-            .queue(index)
-            .and_then(|queue| Some((queue, queue.slot(tag)?)))
+            .queue(request.queue())
+            .and_then(|queue| Some((queue, queue.slot(request.tag())?)))
         else {
             return Verdict::Wait;
         };
@@ -312,7 +318,7 @@ impl<'bound> Controller<'bound> {
         let mut control = self.control.lock();
         // Somebody else may have reset the controller, and given the request back.
         if slot.command_id() != Some(id) {
-            return Verdict::Done;
+            return Verdict::Wait;
         }
 
         dev_warn!(
@@ -320,7 +326,7 @@ impl<'bound> Controller<'bound> {
             "queue {}: command {id:#x} takes too long, resetting the controller\n",
             queue.id()
         );
-        if let Err(error) = self.reset(&mut control, queue.id(), tag) {
+        if let Err(error) = self.reset(&mut control, request) {
             dev_err!(self.pdev, "the reset failed: {error:?}\n");
             self.give_up(&mut control);
         }
@@ -336,14 +342,16 @@ impl<'bound> Controller<'bound> {
         hardware.stop()
     }
 
-    /// Resets the controller. The request with the command `late_tag` of queue `late_queue` fails.
-    fn reset(&self, control: &mut Control<'bound>, late_queue: u16, late_tag: u16) -> Result {
+    /// Resets the controller. The request `late` fails, if a command is for it.
+    ///
+    /// Its tag does not tell: had it been given back before, that can be another request's by now.
+    fn reset(&self, control: &mut Control<'bound>, late: &Request<Nvme<'bound>>) -> Result {
         let Control { hardware, admin } = control;
         let stopped = self.halt(hardware, State::Resetting);
 
         for queue in &self.queues {
-            queue.cancel(&stopped, |tag, request| {
-                if (queue.id(), tag) == (late_queue, late_tag) {
+            queue.cancel(&stopped, |request| {
+                if ptr::eq(&*request, late) {
                     request.fail(ETIMEDOUT);
                 } else {
                     request.requeue();
@@ -374,7 +382,7 @@ impl<'bound> Controller<'bound> {
         let stopped = self.halt(&mut control.hardware, State::Dead);
 
         for queue in &self.queues {
-            queue.cancel(&stopped, |_, request| request.fail(EIO));
+            queue.cancel(&stopped, |request| request.fail(EIO));
         }
     }
 

@@ -181,8 +181,6 @@ impl<'bound> Operations for Nvme<'bound> {
 
 impl<'bound> Timeout for Nvme<'bound> {
     fn timeout(namespace: &Namespace<'bound>, request: &Request<Self>) -> Verdict {
-        namespace
-            .controller
-            .command_timed_out(request.queue(), request.tag())
+        namespace.controller.command_timed_out(request)
     }
 }

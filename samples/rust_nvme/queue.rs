@@ -268,16 +268,15 @@ impl<'bound> Queue<'bound> {
     pub(crate) fn cancel(
         &self,
         _stopped: &Stopped<'_, '_>,
-        mut end: impl FnMut(u16, InFlight<Nvme<'bound>>),
+        mut end: impl FnMut(InFlight<Nvme<'bound>>),
     ) {
-        for (tag, slot) in self.slots.iter().enumerate() {
+        for slot in &self.slots {
             if let Some(mut claim) = slot.claim_any() {
                 let request = claim.finish();
 
                 drop(claim);
                 if let Some(request) = request {
-                    // CAST: There are `MAX_TAGS` slots at most.
-                    end(tag as u16, request);
+                    end(request);
                 }
             }
         }

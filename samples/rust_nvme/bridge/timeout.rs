@@ -29,8 +29,9 @@ pub(crate) enum Verdict {
 
 /// An implementation of [`Operations`] that wants to know of requests that take too long.
 pub(crate) trait Timeout: Operations {
-    /// Called in process context, and may sleep. The tag of the request is not used for another
-    /// one before this returns, though the request can end meanwhile.
+    /// Called in process context, and may sleep. The request is not used anew before this returns,
+    /// though it can end meanwhile. If it is given back to be queued once more, its tag can become
+    /// that of another one.
     fn timeout(
         data: <Self::QueueData as ForeignOwnable>::Borrowed<'_>,
         request: &Request<Self>,
