@@ -24,8 +24,8 @@ use crate::{
         self,
         ListPools, //
     },
-    namespace::Nvme,
     queue::{
+        Nvme,
         Queue,
         State, //
     },

@@ -18,11 +18,11 @@ use crate::{
     controller::Controller,
     lists::Entries,
     queue::{
+        Nvme,
         Queue,
         Transfer, //
     }, //
 };
-use core::marker::PhantomData;
 use kernel::{
     block::{
         mq::{
@@ -136,9 +136,6 @@ impl<'bound> Namespace<'bound> {
         self.controller.queue(request.queue()).ok_or(EIO)
     }
 }
-
-/// The operations of the driver's queues.
-pub(crate) struct Nvme<'bound>(PhantomData<&'bound ()>);
 
 #[vtable]
 impl<'bound> Operations for Nvme<'bound> {

@@ -15,7 +15,6 @@ use crate::{
     },
     hardware::Stopped,
     lists::List,
-    namespace::Nvme,
     registers::Bar,
     ring::{
         CompletionQueue,
@@ -27,6 +26,7 @@ use crate::{
         MAX_TAGS, //
     }, //
 };
+use core::marker::PhantomData;
 use kernel::{
     device::{
         Bound,
@@ -44,6 +44,9 @@ use kernel::{
         SpinLockIrq, //
     }, //
 };
+
+/// What requests are of: the operations of the driver's queues, which `namespace.rs` has.
+pub(crate) struct Nvme<'bound>(PhantomData<&'bound ()>);
 
 /// What belongs to a command until it ends.
 pub(crate) struct Transfer<'bound> {

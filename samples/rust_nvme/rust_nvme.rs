@@ -13,8 +13,9 @@
 //! | `registers.rs`, `ring.rs` | registers and doorbells; the rings of a queue pair |
 //! | `slot.rs` | who may touch what belongs to a command |
 //! | `lists.rs` | PRP lists, from the pools |
+//! | `hardware.rs` | whether a controller is on, and touches memory |
 //! | `queue.rs`, `admin.rs` | I/O queue pairs, and the one for admin commands |
-//! | `hardware.rs`, `controller.rs` | a controller and its life |
+//! | `controller.rs` | a controller and its life |
 //! | `namespace.rs` | a namespace as a disk: from a request to a command |
 
 mod admin;
@@ -40,12 +41,10 @@ use crate::{
         Startup, //
     },
     lists::ListPools,
-    namespace::{
-        Namespace,
-        Nvme, //
-    },
+    namespace::Namespace,
     queue::{
         Interrupt,
+        Nvme,
         Queue, //
     }, //
 };
