@@ -49,30 +49,55 @@
 //!
 //! | C | Rust |
 //! | --- | --- |
-//! | `dma_pool_create()` | [`Pool::new`] |
+//! | `dma_pool_create()` | [`Pool::new`], with a [`Geometry`] for size, alignment and boundary |
 //! | `dma_pool_create_node()` | [`Pool::new_with`], with [`Options::node`] |
 //! | `dmam_pool_create()` | [`Pool::new_managed`] |
 //! | `dma_pool_alloc()` | [`Pool::alloc`]; then [`Block::dma_address`], [`Block::as_ptr`] |
 //! | `dma_pool_zalloc()` | [`Pool::zalloc`] |
-//! | `dma_pool_free()` | the drop of a [`Block`] |
-//! | `dma_pool_destroy()` | the drop of a [`Pool`] |
-//! | `dmam_pool_destroy()` | [`Managed::destroy`], or nothing |
+//! | `dma_pool_free()` | nothing: the [`Block`] is dropped |
+//! | `dma_pool_destroy()` | nothing: the [`Pool`] is dropped |
+//! | `dmam_pool_destroy()` | nothing, or [`Managed::destroy`] to have it end earlier |
 //!
-//! Use [`Pool::new_managed`] where it compiles, which is in `probe()` on most buses: the driver's
-//! data can then hold blocks. Use [`Pool::new`] everywhere else, and for a pool that is to end
-//! before the driver detaches.
+//! Without a counterpart in C:
+//!
+//! | Rust | what it is for |
+//! | --- | --- |
+//! | [`Pool::alloc_bulk`] | many blocks, all or none |
+//! | [`Pool::prefill`] | growing beforehand, where the caller may sleep |
+//! | [`Pool::shrink`] | giving pages without allocated blocks back |
+//! | [`Options::min_nr`] | a reserve for callers who may not wait |
+//! | [`Block::into_raw`], [`Pool::from_raw`] | a block as a number that is good once |
+//! | [`Pool::statistics`] | what the pool holds |
+//!
+//! # Which kind of pool
+//!
+//! [`Pool::new_managed`] where it compiles, which is in `probe()` on most buses
+//! ([`DataBeforeDevres`]): the driver core destroys the pool after the driver's data is gone, so
+//! the data may hold blocks, beside a reference to their pool ([`Managed::lend`]).
+//!
+//! [`Pool::new`] everywhere else, and for a pool that is to end before the driver detaches. The
+//! driver keeps the pool in its data. A block borrows from there, so it can live in a function, but
+//! not beside the pool; what is kept there are tokens ([`Block::into_raw`]).
 //!
 //! # What the device sees, and when
 //!
-//! Accesses to a block are volatile, but are not barriers. To order them with what the device does
-//! is the driver's duty, as in C:
+//! A pool orders the accesses of CPUs: whoever allocates a block sees what its previous owner did.
+//! It knows nothing of the device. Accesses to a block are volatile, so the compiler keeps their
+//! order, but they are not barriers, which are the driver's duty, as in C
+//! (`Documentation/memory-barriers.txt` of the kernel):
 //!
-//! - A write to a register needs nothing before it, because `write32()` is C's `writel()`, which
-//!   waits for all writes to memory, and a read of one needs nothing after it. Accesses by
-//!   `relaxed()` wait for nothing: put `mb(Write)` before such a write, `mb(Read)` after such a
-//!   read.
-//! - If a flag in memory says whose the rest of the memory is, put `dma_mb(Write)` before it is
-//!   written, and `dma_mb(Read)` after it is read:
+//! | the driver | what it needs in between |
+//! | --- | --- |
+//! | writes a block, then a register by `write32()` | nothing: it waits for all writes |
+//! | writes a block, then a register by `relaxed().write32()` | `mb(Write)`, not `dma_mb()` |
+//! | writes a block, then a flag that hands it to the device | `dma_mb(Write)`, C's `dma_wmb()` |
+//! | reads a register by `read32()`, then what the device wrote | nothing: later reads wait |
+//! | reads a register by `relaxed().read32()`, then what the device wrote | `mb(Read)` |
+//! | reads a flag, then what the device wrote before it | `dma_mb(Read)`, C's `dma_rmb()` |
+//!
+//! The barriers are in [`kernel::sync::barrier`]. On x86 those of `dma_mb()` are for the compiler
+//! alone, so a driver that lacks them works there, and fails on arm64. A ring of descriptors, where
+//! a bit says whose a descriptor is, needs both:
 //!
 //! ```
 //! use kernel::{
@@ -118,169 +143,29 @@
 //!
 //! # Where things are
 //!
-//! The lowest layer first. A file uses only files in earlier rows, or earlier in its own
-//! (`scripts/check/layers`; `unpublished.rs` is for tests):
-//!
-//! | file in `dmapool/` | owns |
-//! | --- | --- |
-//! | `gfp.rs`, `context.rs`, `c_string.rs` | what flags mean, what a caller may do; strings of C |
-//! | `bitmap.rs` | one word of a bitmap and its atomic operations |
-//! | `geometry.rs` | how blocks lie in a page: arithmetic |
-//! | `options.rs`, `payload.rs` | what a pool can be given, and what a block can hold |
-//! | `init.rs` | zeroing and poison: what is written into blocks, and when |
-//! | `token_count.rs` | what makes a token good once |
-//! | `node.rs` | a node of the page tree, and how a page is announced there |
-//! | `page_count.rs` | how many pages a pool has, and how many it may have |
-//! | `page_spec.rs` | which bits of a page stand for a block |
-//! | `page.rs` | a page's memory, and the record that says which blocks are free |
-//! | `page_tree.rs` | all pages, and the search for one with a free block |
-//! | `allocated.rs` | an allocated block, as the pool handles it |
-//! | `cpu_pages.rs` | the pages that each CPU works on |
-//! | `reserve.rs`, `refill_work.rs` | blocks that are kept back, and a work item to replace them |
-//! | `recent_pages.rs`, `address_map.rs` | from a DMA address to a page, in one step or in some |
-//! | `raw_pool.rs` | what a pool consists of, and its end |
-//! | `statistics.rs` | what a pool knows of itself |
-//! | `publish.rs` | how a free block comes to be found |
-//! | `page_memory.rs` | obtaining the memory of a page, and a look at where it lies |
-//! | `grow.rs`, `shrink.rs` | memory from the system, and back |
-//! | `free.rs`, `checked_free.rs` | freeing a block, by its owner or by its addresses |
-//! | `init_block.rs` | filling a new block, after a look at its poison |
-//! | `find.rs`, `refill.rs`, `alloc.rs` | allocating a block |
-//! | `tokens.rs`, `block.rs` | blocks without an owner for a while, and the owner |
-//! | `copy.rs` | copying a block of bytes as a whole |
-//! | `debugfs.rs`, `debugfs_show.rs`, `debugfs.c` | what pools there are, for people to read |
-//! | `module_ref.rs`, `mark.rs` | how long the module stays; by what a pool is known to be one |
-//! | `instance.rs` | a pool as the module keeps it |
-//! | `pool.rs` | the public face |
-//! | `managed.rs` | the variant that devres destroys, and on which buses |
-//! | `c_pool.rs` | the interface for C |
-//! | `helpers.c`, `refill_work.c`, `exports.c` | what Rust cannot do by itself |
+//! All of it is in `dmapool/`, whose `mod.rs` is the table of contents. This file is the module.
 //!
 //! Nothing here may panic, so arithmetic on integers says what becomes of an overflow. It *wraps*
 //! where an invariant or a type says that there is none, or where the difference of two addresses
 //! is meant to; it *saturates* where the largest value is as good as a larger one; and it is
 //! *checked* where neither holds, as with the sizes that a caller asks for.
 //!
-//! The design, with the argument for each memory ordering, is in `Documentation/`.
+//! The design, with the argument for each memory ordering, is in `Documentation/design.rst`.
 
 use kernel::prelude::*;
 
-#[path = "dmapool/address_map.rs"]
-mod address_map;
-#[path = "dmapool/alloc.rs"]
-mod alloc;
-#[path = "dmapool/allocated.rs"]
-mod allocated;
-#[path = "dmapool/bitmap.rs"]
-mod bitmap;
-#[path = "dmapool/block.rs"]
-mod block;
-#[path = "dmapool/c_pool.rs"]
-mod c_pool;
-#[path = "dmapool/c_string.rs"]
-mod c_string;
-#[path = "dmapool/checked_free.rs"]
-mod checked_free;
-#[path = "dmapool/context.rs"]
-mod context;
-#[path = "dmapool/copy.rs"]
-mod copy;
-#[path = "dmapool/cpu_pages.rs"]
-mod cpu_pages;
-#[path = "dmapool/debugfs.rs"]
-mod debugfs;
-#[path = "dmapool/debugfs_show.rs"]
-mod debugfs_show;
-#[path = "dmapool/find.rs"]
-mod find;
-#[path = "dmapool/free.rs"]
-mod free;
-#[path = "dmapool/geometry.rs"]
-mod geometry;
-#[path = "dmapool/gfp.rs"]
-mod gfp;
-#[path = "dmapool/grow.rs"]
-mod grow;
-#[path = "dmapool/init.rs"]
-mod init;
-#[path = "dmapool/init_block.rs"]
-mod init_block;
-#[path = "dmapool/instance.rs"]
-mod instance;
-#[path = "dmapool/managed.rs"]
-mod managed;
-#[path = "dmapool/mark.rs"]
-mod mark;
-#[path = "dmapool/module_ref.rs"]
-mod module_ref;
-#[path = "dmapool/node.rs"]
-mod node;
-#[path = "dmapool/options.rs"]
-mod options;
-#[path = "dmapool/page.rs"]
-mod page;
-#[path = "dmapool/page_count.rs"]
-mod page_count;
-#[path = "dmapool/page_memory.rs"]
-mod page_memory;
-#[path = "dmapool/page_spec.rs"]
-mod page_spec;
-#[path = "dmapool/page_tree.rs"]
-mod page_tree;
-#[path = "dmapool/payload.rs"]
-mod payload;
-#[path = "dmapool/pool.rs"]
-mod pool;
-#[path = "dmapool/publish.rs"]
-mod publish;
-#[path = "dmapool/raw_pool.rs"]
-mod raw_pool;
-#[path = "dmapool/recent_pages.rs"]
-mod recent_pages;
-#[path = "dmapool/refill.rs"]
-mod refill;
-#[path = "dmapool/refill_work.rs"]
-mod refill_work;
-#[path = "dmapool/reserve.rs"]
-mod reserve;
-#[path = "dmapool/shrink.rs"]
-mod shrink;
-#[path = "dmapool/statistics.rs"]
-mod statistics;
-#[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
-#[path = "dmapool/tests/mod.rs"]
-mod tests;
-#[path = "dmapool/token_count.rs"]
-mod token_count;
-#[path = "dmapool/tokens.rs"]
-mod tokens;
-#[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
-#[path = "dmapool/unpublished.rs"]
-mod unpublished;
+mod dmapool;
 
-pub use block::Block;
-pub use geometry::{
-    Geometry,
-    InvalidGeometry, //
-};
-pub use managed::{
-    DataBeforeDevres,
-    Managed, //
-};
-pub use options::Options;
-pub use payload::Payload;
-pub use pool::Pool;
-pub use statistics::Statistics;
-pub use tokens::RawBlock;
+pub use dmapool::*;
 
 struct Module;
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: A module is loaded once, and nobody else can have called into it.
-        unsafe { debugfs::init() };
+        unsafe { dmapool::debugfs::init() };
         // The kernel leaves out parameters that it does not know, and only warns of them.
-        let poison = if init::want_poison() { "Y" } else { "N" };
+        let poison = if dmapool::want_poison() { "Y" } else { "N" };
         pr_info!("loaded, poison={poison}\n");
         Ok(Self)
     }
@@ -288,11 +173,11 @@ impl kernel::Module for Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        module_ref::wait_for_last();
-        debugfs::exit();
+        dmapool::wait_for_last();
+        dmapool::debugfs::exit();
         pr_info!(
             "unloaded, {} pages kept for devices\n",
-            raw_pool::pages_held()
+            dmapool::pages_held()
         );
     }
 }

@@ -17,7 +17,7 @@ use kernel::{
     types::Opaque, //
 };
 
-// `dmapool/helpers.c`
+// `dmapool/sys/helpers.c`
 extern "C" {
     fn rust_dmapool_in_hardirq() -> bool;
     fn rust_dmapool_in_serving_softirq() -> bool;

@@ -2,9 +2,11 @@
 
 //! Pools that devres destroys.
 
-use super::support::*;
+use super::{
+    super::allocator::memory::pages_held,
+    support::*, //
+};
 use crate::{
-    raw_pool::pages_held,
     Block,
     Geometry,
     Options,

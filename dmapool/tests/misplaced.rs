@@ -6,9 +6,12 @@
 //! The device sees all memory shifted, as one does whose bus is wired so. Then its pages are not
 //! aligned to their size.
 
-use super::support::*;
+use super::{
+    super::allocator::memory::pages_held,
+    support::*,
+    thread::Thread, //
+};
 use crate::{
-    raw_pool::pages_held,
     Block,
     Geometry,
     Pool, //
@@ -85,6 +88,29 @@ const CASES: [([usize; 3], usize, bool); 9] = [
     ([3 * PAGE_SIZE, 0, 4 * PAGE_SIZE], 2 * PAGE_SIZE, false),
 ];
 
+/// Has memory be obtained that is misplaced, where it cannot be given back; and then, if
+/// `is_replaced`, where it can.
+fn keep_and_replace(device: &TestDevice, is_replaced: bool) -> Result {
+    let pool = new_pool(device, [2 * PAGE_SIZE, 2 * PAGE_SIZE, 0])?;
+    let held = pages_held();
+    // On a real-time kernel nothing is obtained there.
+    let kept = if cfg!(CONFIG_PREEMPT_RT) { 0 } else { 1 };
+
+    let disabled = local_interrupt_disable();
+    for _ in 0..5 {
+        ensure!(pool.alloc(GFP_ATOMIC).err() == Some(ENOMEM));
+    }
+    drop(disabled);
+    ensure!(pages_held() - held == kept);
+    ensure!(pool.shrink() == 0);
+    if is_replaced {
+        ensure!(pool.alloc(GFP_KERNEL).err() == Some(ENOMEM));
+        ensure!(pages_held() == held);
+    }
+    ensure!(pool.statistics().pages == 0);
+    Ok(())
+}
+
 #[kunit_tests(rust_dmapool_misplaced)]
 mod suite {
     use super::*;
@@ -123,54 +149,44 @@ mod suite {
     fn kept_without_interrupts() -> Result {
         let device = TestDevice::new(c"dmapool-misplaced-irq")?;
         let held = pages_held();
-        // On a real-time kernel nothing is obtained there.
-        let kept = if cfg!(CONFIG_PREEMPT_RT) { 0 } else { 1 };
 
         for is_replaced in [true, false] {
-            shifted(&device, PAGE_SIZE, || {
-                let pool = new_pool(&device, [2 * PAGE_SIZE, 2 * PAGE_SIZE, 0])?;
-                let disabled = local_interrupt_disable();
-
-                for _ in 0..5 {
-                    ensure!(pool.alloc(GFP_ATOMIC).err() == Some(ENOMEM));
-                }
-                drop(disabled);
-                ensure!(pages_held() - held == kept);
-                ensure!(pool.shrink() == 0);
-                if is_replaced {
-                    ensure!(pool.alloc(GFP_KERNEL).err() == Some(ENOMEM));
-                    ensure!(pages_held() == held);
-                }
-                ensure!(pool.statistics().pages == 0);
-                Ok(())
+            // On one CPU, which comes to the same page each time.
+            let thread = Thread::spawn(0, || {
+                shifted(&device, PAGE_SIZE, || {
+                    keep_and_replace(&device, is_replaced)
+                })
             })?;
+
+            thread.join()?;
             assert_eq!(pages_held(), held);
         }
         Ok(())
     }
 
-    /// Several pages in one piece lie across a boundary where single ones need not; and what was
-    /// kept of no use is in nobody's way.
+    /// Some pages of a slab are in the wrong place and others are not; and what was kept of no use
+    /// is in nobody's way.
     #[test]
-    fn joined() -> Result {
-        let device = TestDevice::new(c"dmapool-misplaced-joined")?;
+    fn some_of_a_slab() -> Result {
+        let device = TestDevice::new(c"dmapool-misplaced-some")?;
         let other = TestDevice::new(c"dmapool-misplaced-other")?;
         let asked = [2 * PAGE_SIZE, 0, 4 * PAGE_SIZE];
+        let held = pages_held();
 
         shifted(&device, PAGE_SIZE, || {
             let pool = new_pool(&device, asked)?;
             let (mut blocks, mut taken) = (KVec::new(), KVec::new());
-            let mut left = 16;
+            // More than two slabs have pages.
+            let mut left = 40;
 
             for attempt in 0..1000 {
-                // Only those who may wait ask for several pages.
                 let may_wait = attempt % 3 != 0;
                 let flags = if may_wait { GFP_KERNEL } else { GFP_ATOMIC };
 
                 match pool.alloc(flags) {
                     Ok(block) => {
                         ensure!(is_well_placed(&block, asked));
-                        blocks.push(block, GFP_KERNEL)?;
+                        blocks.push(Stamped::new(block, attempt), GFP_KERNEL)?;
                         left -= i32::from(may_wait);
                     }
                     Err(_) if !may_wait => (),
@@ -183,11 +199,16 @@ mod suite {
                     }
                 }
                 if left == 0 {
+                    ensure!(blocks.iter().all(Stamped::is_intact));
+                    ensure!(holds(&pool, blocks.len()));
+                    ensure!(!taken.is_empty());
                     return Ok(());
                 }
             }
             pr_err!("{} blocks\n", blocks.len());
             Err(ENOMEM)
-        })
+        })?;
+        assert_eq!(pages_held(), held);
+        Ok(())
     }
 }

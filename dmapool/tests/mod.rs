@@ -2,6 +2,7 @@
 
 //! The KUnit suites: one file for each, and what they share.
 
+mod checked;
 mod geometry;
 mod interrupt;
 mod managed;

@@ -170,7 +170,7 @@ fn soak(device: &TestDevice, operations: u64, mut random: Random) -> Result {
     Ok(())
 }
 
-// `dmapool/helpers.c`
+// `dmapool/sys/helpers.c`
 extern "C" {
     static rust_dmapool_soak: c_ulong;
 }

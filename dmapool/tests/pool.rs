@@ -3,13 +3,20 @@
 //! A pool in the hands of one thread.
 
 use super::{
+    super::{
+        allocator::{
+            init::{
+                InitPolicy,
+                POISON_ALLOCATED, //
+            },
+            memory::pages_held, //
+        },
+        module::instance::Instance, //
+    },
     support::*,
     thread::Thread, //
 };
 use crate::{
-    init::InitPolicy,
-    instance::Instance,
-    raw_pool::pages_held,
     Block,
     Geometry,
     Options,
@@ -22,6 +29,7 @@ use core::{
 };
 use kernel::{
     alloc::NumaNode,
+    cpu::nr_cpu_ids,
     dma::Coherent,
     interrupt::local_interrupt_disable,
     page::PAGE_SIZE,
@@ -134,6 +142,80 @@ fn fill_behind_full_pages(pool: &Pool<'_>) -> Result {
     Ok(())
 }
 
+/// What a block is filled with that is allocated without `__GFP_ZERO`.
+fn on_alloc(contents: InitPolicy) -> Option<u8> {
+    let value = if contents.zeroes(GFP_KERNEL) {
+        0
+    } else {
+        POISON_ALLOCATED
+    };
+
+    contents.always.then_some(value)
+}
+
+/// How many slabs a pool has.
+fn slabs(pool: &Pool<'_>) -> usize {
+    pool.instance().raw.chunks.slabs().count()
+}
+
+/// Frees blocks at random so that some pages become free, gives these back, and gets pages again,
+/// in slabs of which other pages are in use. Runs on one CPU, which fills one page after the other.
+fn shrink_and_grow(pool: &Pool<'_>, pages: usize) -> Result {
+    let per_page = pool.geometry().blocks_per_page() as usize;
+    let mut blocks = fill_pool(pool, pages * per_page)?;
+    let mut random = Random::new(5);
+    let page_of = |block: &Stamped<'_>| block.dma_address() / pool.geometry().page_size() as u64;
+
+    let slabs_before = slabs(pool);
+    for _ in 0..20 {
+        let mut keep = KVec::new();
+        let mut used = KVec::new();
+
+        // All blocks of a few pages, and a block or two of many others.
+        for _ in 0..1 + random.below(pages) {
+            let chosen = page_of(&blocks[random.below(blocks.len())]);
+
+            for index in (0..blocks.len()).rev() {
+                if page_of(&blocks[index]) == chosen {
+                    drop(blocks.remove(index));
+                }
+            }
+            if blocks.is_empty() {
+                break;
+            }
+        }
+        for _ in 0..blocks.len() / 4 {
+            drop(pop_random(&mut blocks, &mut random));
+        }
+        for block in blocks {
+            let page = page_of(&block);
+
+            if !used.contains(&page) {
+                used.push(page, GFP_KERNEL)?;
+            }
+            keep.push(block, GFP_KERNEL)?;
+        }
+        let before = pool.statistics();
+        let freed = pool.shrink();
+        let now = pool.statistics();
+
+        // Those without a block in use, and no others.
+        ensure!(now.pages as usize == used.len() && before.pages - now.pages == freed as u32);
+        ensure!(all_intact(&keep) && holds(pool, keep.len()));
+        blocks = keep;
+        while blocks.len() < pages * per_page {
+            let stamp = blocks.len() as u64;
+
+            blocks.push(Stamped::new(pool.alloc(GFP_KERNEL)?, stamp), GFP_KERNEL)?;
+        }
+        ensure!(all_intact(&blocks));
+        // What became vacant is used before there is another slab; a few pages more than are needed
+        // there may be.
+        ensure!(slabs(pool) <= slabs_before + 1);
+    }
+    Ok(())
+}
+
 /// Fills four pages and frees the blocks of the last two, forgets those of the second one, and
 /// returns the only one that is left of the first.
 fn forget_in_two_pages<'a>(pool: &'a Pool<'_>, per_page: usize) -> Result<Block<'a>> {
@@ -173,15 +255,15 @@ mod suite {
         Ok(())
     }
 
-    /// Several pages at once are asked for only by those who may wait: for the others they can come
+    /// More pages than one are asked for only by those who may wait: for the others they can come
     /// from a small pool that everybody shares.
     #[test]
-    fn joins_pages_only_if_it_may_wait() -> Result {
-        let device = TestDevice::new(c"dmapool-join")?;
+    fn grows_ahead_only_if_it_may_wait() -> Result {
+        let device = TestDevice::new(c"dmapool-ahead")?;
         let geometry = Geometry::new::<4096, 4096, 0>();
 
-        for (flags, joins) in [(GFP_KERNEL, true), (GFP_ATOMIC, false), (GFP_NOWAIT, false)] {
-            let pool = Pool::<[u8]>::new(device.bound(), c"join", geometry)?;
+        for (flags, is_ahead) in [(GFP_KERNEL, true), (GFP_ATOMIC, false), (GFP_NOWAIT, false)] {
+            let pool = Pool::<[u8]>::new(device.bound(), c"ahead", geometry)?;
             let mut held = KVec::new();
             let mut most = 0;
 
@@ -191,19 +273,58 @@ mod suite {
                 held.push(pool.alloc(flags)?, GFP_KERNEL)?;
                 most = most.max(pool.statistics().pages - before);
             }
-            assert_eq!((most > 1), joins);
+            assert_eq!((most > 1), is_ahead);
         }
         Ok(())
     }
 
-    /// More pages than one subtree of the page tree has, freed and found again in any order.
+    /// More slabs than a chunk has, whose blocks are freed and found again in any order.
     #[test]
     fn finds_each_free_block() -> Result {
         let device = TestDevice::new(c"dmapool-find")?;
         let geometry = Geometry::new::<2048, 2048, 0>();
         let pool = Pool::new(device.bound(), c"find", geometry)?;
 
-        find_each_free_block(&device, &pool, 10_000)
+        find_each_free_block(&device, &pool, 10_000)?;
+        assert!(pool.instance().raw.chunks.iter().count() > 4);
+        Ok(())
+    }
+
+    /// Blocks of a byte or a few, of which a page has as many as a slab can hold, and large ones.
+    #[test]
+    fn of_any_size() -> Result {
+        let device = TestDevice::new(c"dmapool-any-size")?;
+
+        for size in Iterator::chain(1..=16, [4097, 65536, 100_000]) {
+            let geometry = Geometry::check(size, 1, 0)?;
+            let pool = Pool::new(device.bound(), c"any-size", geometry)?;
+            let count = 1 + 20.max(2 * geometry.blocks_per_page() as usize);
+
+            find_each_free_block(&device, &pool, count)?;
+            assert!(holds(&pool, 0));
+        }
+        Ok(())
+    }
+
+    /// Pages of a slab are given back, and it gets others, while its other pages are in use.
+    #[test]
+    fn shrinks_in_use() -> Result {
+        let device = TestDevice::new(c"dmapool-in-use")?;
+
+        // Four pages a slab, 16 of several CPU pages, one with twins, and one without.
+        for (geometry, pages) in [
+            (GEOMETRY, 40),
+            (Geometry::new::<2048, 2048, 0>(), 100),
+            (Geometry::new::<8192, 8192, 0>(), 100),
+            (Geometry::new::<24, 8, 64>(), 10),
+            (Geometry::new::<4, 4, 0>(), 4),
+        ] {
+            let pool = Pool::new(device.bound(), c"in-use", geometry)?;
+
+            Thread::spawn(0, || shrink_and_grow(&pool, pages))?.join()?;
+            assert!(holds(&pool, 0));
+        }
+        Ok(())
     }
 
     /// Where pages are nearly full, a search finds next to nothing. A pool grows so that it finds
@@ -292,7 +413,7 @@ mod suite {
             .all(|block| is_filled_with(block, 0)));
         assert!(holds(&pool, 100));
 
-        // All or none.
+        // All or none, though there are blocks for all but the last one.
         let free = pool.statistics().capacity as usize - 100;
         let mut more = KVec::new();
         for _ in 0..free + 1 {
@@ -392,26 +513,62 @@ mod suite {
         Ok(())
     }
 
-    /// A record for which there was no memory is used by the next growth.
+    /// A page for which there was no memory is used by the next growth.
     #[test]
-    fn failed_growth_leaves_one_record() -> Result {
-        let device = TestDevice::new(c"dmapool-unpopulated")?;
-        // SAFETY: The pool is dropped, and no work refills it.
-        let pool =
-            unsafe { Instance::new(device.bound(), c"unpopulated", GEOMETRY, Options::new())? };
-        let pool = &pool.raw;
+    fn failed_growth_leaves_a_page() -> Result {
+        let device = TestDevice::new(c"dmapool-vacant")?;
+        let pool = new_pool(&device)?;
+        let per_slab = 64;
 
-        for _ in 0..10 {
-            let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
+        // On one CPU, which has a slab for what it adds.
+        Thread::spawn(0, || {
+            let mut blocks = KVec::new();
 
-            assert_eq!(result, Err(ENOMEM));
-            assert_eq!(pool.records(), 1);
+            for slabs_to_be in 1..=5 {
+                for _ in 0..3 {
+                    let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
+
+                    ensure!(result == Err(ENOMEM));
+                    // Beside the one with which all CPUs begin.
+                    ensure!(slabs(&pool) == 1 + slabs_to_be);
+                }
+                while blocks.len() < slabs_to_be * per_slab {
+                    blocks.push(Stamped::new(pool.alloc(GFP_KERNEL)?, 3), GFP_KERNEL)?;
+                    ensure!(slabs(&pool) == 1 + slabs_to_be);
+                }
+                ensure!(pool.statistics().capacity == blocks.len() as u64);
+            }
+            ensure!(all_intact(&blocks));
+            Ok(())
+        })?
+        .join()?;
+        assert!(holds(&pool, 0));
+        Ok(())
+    }
+
+    /// A page that another CPU could not get memory for, or gave back, is used as well, before
+    /// there is another slab.
+    #[test]
+    fn vacant_pages_of_others() -> Result {
+        let device = TestDevice::new(c"dmapool-vacant-others")?;
+        let pool = Pool::new(device.bound(), c"vacant", Geometry::new::<4096, 4096, 0>())?;
+        let mut most = 0;
+
+        for round in 0..20 {
+            Thread::spawn(round % nr_cpu_ids(), || {
+                let blocks = fill_pool(&pool, 100)?;
+
+                ensure!(all_intact(&blocks));
+                Ok(())
+            })?
+            .join()?;
+            assert!(pool.shrink() >= 100);
+            assert_eq!(pool.statistics().pages, 0);
+            if round < nr_cpu_ids() {
+                most = slabs(&pool);
+            }
+            assert!(slabs(&pool) <= most);
         }
-        // Dropping an `Allocated` does not free its block.
-        let block = pool.alloc(GFP_KERNEL)?;
-        assert_eq!(pool.records(), 1);
-        // SAFETY: The block is not used any more.
-        unsafe { block.free() };
         Ok(())
     }
 
@@ -420,22 +577,32 @@ mod suite {
     #[test]
     fn racing_growth_loses_nothing() -> Result {
         let device = TestDevice::new(c"dmapool-race")?;
-        // SAFETY: The pool is dropped, and no work refills it.
-        let pool = unsafe { Instance::new(device.bound(), c"race", GEOMETRY, Options::new())? };
-        let pool = &pool.raw;
-        let mut held = KVec::new();
 
-        // More would be joined pages.
-        for _ in 0..4 {
-            held.push(pool.grow(pool.pages.promise(1, 1), GFP_KERNEL)?, GFP_KERNEL)?;
-        }
-        while held.len() < 4 * GEOMETRY.blocks_per_page() as usize {
-            held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;
-        }
-        assert_eq!(pool.statistics().pages, 4);
-        for block in held {
-            // SAFETY: The block is not used any more.
-            unsafe { block.free() };
+        for geometry in [SMALL, GEOMETRY, Geometry::new::<16, 16, 0>()] {
+            // SAFETY: The pool is dropped.
+            let pool = unsafe { Instance::new(device.bound(), c"race", geometry, Options::new())? };
+            let pool = &pool.raw;
+            let mut held = KVec::new();
+
+            for _ in 0..12 {
+                held.push(
+                    pool.grow_for_need(pool.pages.get(), GFP_KERNEL)?,
+                    GFP_KERNEL,
+                )?;
+            }
+            assert_eq!((pool.statistics().pages, pool.statistics().live), (12, 12));
+            device.starved(|| -> Result {
+                while held.len() < 12 * geometry.blocks_per_page() as usize {
+                    held.push(pool.alloc(GFP_KERNEL)?, GFP_KERNEL)?;
+                }
+                Ok(())
+            })?;
+            assert_eq!(pool.statistics().pages, 12);
+            for block in held {
+                // SAFETY: The block is not used any more.
+                unsafe { block.free() };
+            }
+            assert!(pool.statistics().live == 0 && pool.unpublished_slabs() == 0);
         }
         Ok(())
     }
@@ -470,9 +637,9 @@ mod suite {
         let when_free = unsafe { first.read_volatile() };
         assert_eq!(when_free, contents.on_free().unwrap_or(0x5a));
 
-        let expected = contents.on_alloc(false).unwrap_or(when_free);
+        let expected = on_alloc(contents).unwrap_or(when_free);
         assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, expected));
-        if contents.on_alloc(false) == Some(0) && !contents.poison {
+        if on_alloc(contents) == Some(0) && !contents.poison {
             // Not only what happens to be zero.
             // SAFETY: As above, and nobody has the block.
             unsafe { first.write_bytes(0x5a, GEOMETRY.size()) };

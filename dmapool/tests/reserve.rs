@@ -8,22 +8,20 @@ use super::{
 };
 use crate::{
     Geometry,
-    Managed,
     Options,
     Pool, //
 };
 use kernel::{
     alloc::Flags,
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    prelude::*, //
 };
 
 const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 
 const MIN_NR: usize = 100;
+
+/// What there is in the reserve when it is full: the blocks of whole pages.
+const RESERVED: usize = MIN_NR.next_multiple_of(GEOMETRY.blocks_per_page() as usize);
 
 fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
     let options = Options::new().min_nr(MIN_NR);
@@ -48,17 +46,7 @@ fn exhaust<'pool>(
 }
 
 fn is_full(pool: &Pool<'_>) -> bool {
-    let now = pool.statistics();
-
-    now.reserved == now.min_nr as u64
-}
-
-/// Waits for the work item.
-fn becomes_full(pool: &Pool<'_>) -> bool {
-    (0..1000).any(|_| {
-        fsleep(Delta::from_millis(1));
-        is_full(pool)
-    })
+    pool.statistics().reserved == RESERVED as u64
 }
 
 #[kunit_tests(rust_dmapool_reserve)]
@@ -72,23 +60,49 @@ mod suite {
 
         assert!(is_full(&pool) && holds(&pool, 0));
         assert_eq!(pool.statistics().min_nr, MIN_NR);
+        pool.prefill(50, GFP_KERNEL)?;
         let waiting = exhaust(&pool, &device, GFP_KERNEL)?;
+        assert!(waiting.len() >= 50);
         assert!(is_full(&pool) && holds(&pool, waiting.len()));
 
         let atomic = exhaust(&pool, &device, GFP_ATOMIC)?;
-        assert_eq!(atomic.len(), MIN_NR);
+        assert_eq!(atomic.len(), RESERVED);
         assert_eq!(pool.statistics().reserved, 0);
         assert!(waiting.iter().all(Stamped::is_intact));
         assert!(atomic.iter().all(Stamped::is_intact));
-        assert!(holds(&pool, waiting.len() + MIN_NR));
+        assert!(holds(&pool, waiting.len() + RESERVED));
 
-        // What is freed goes there first, whoever frees it.
-        let count = waiting.len();
+        // What is freed goes to where it came from.
         drop(waiting);
-        assert_eq!(pool.statistics().reserved, count as u64);
-        assert!(holds(&pool, MIN_NR));
+        assert_eq!(pool.statistics().reserved, 0);
+        assert!(holds(&pool, RESERVED));
         drop(atomic);
         assert!(is_full(&pool) && holds(&pool, 0));
+        Ok(())
+    }
+
+    /// The pages of the reserve are whole ones, whatever is asked for, and it has not less.
+    #[test]
+    fn of_whole_pages() -> Result {
+        let device = TestDevice::new(c"dmapool-whole")?;
+        let large = Geometry::new::<8192, 8192, 0>();
+        let small = Geometry::new::<16, 16, 0>();
+
+        for (geometry, counts) in [(large, [1, 16, 17, 40]), (small, [1, 256, 257, 1000])] {
+            for min_nr in counts {
+                let options = Options::new().min_nr(min_nr);
+                let pool = Pool::new_with(device.bound(), c"whole", geometry, options)?;
+                let reserved = min_nr.next_multiple_of(geometry.blocks_per_page() as usize);
+                let before = pool.statistics();
+
+                assert_eq!((before.min_nr, before.live), (min_nr, 0));
+                assert_eq!(before.reserved, reserved as u64);
+                assert_eq!(before.capacity, reserved as u64);
+                assert_eq!(exhaust(&pool, &device, GFP_KERNEL)?.len(), 0);
+                assert_eq!(exhaust(&pool, &device, GFP_ATOMIC)?.len(), reserved);
+                assert_eq!(pool.statistics().reserved, reserved as u64);
+            }
+        }
         Ok(())
     }
 
@@ -97,59 +111,57 @@ mod suite {
     fn taken_before_growing() -> Result {
         let device = TestDevice::new(c"dmapool-before")?;
         let pool = new_pool(&device)?;
-        let pages = pool.statistics().pages;
-        let free = pool.statistics().capacity as usize - MIN_NR;
         let mut blocks = KVec::new();
 
-        for i in 0..free + MIN_NR {
-            blocks.push(Stamped::new(pool.alloc(GFP_ATOMIC)?, i as u64), GFP_KERNEL)?;
+        pool.prefill(50, GFP_KERNEL)?;
+        let before = pool.statistics();
+        for stamp in 0..before.capacity {
+            blocks.push(Stamped::new(pool.alloc(GFP_ATOMIC)?, stamp), GFP_KERNEL)?;
         }
-        assert_eq!(pool.statistics().pages, pages);
+        assert_eq!(pool.statistics().pages, before.pages);
+        assert_eq!(pool.statistics().reserved, 0);
         blocks.push(Stamped::new(pool.alloc(GFP_ATOMIC)?, 0), GFP_KERNEL)?;
-        assert!(pool.statistics().pages > pages);
+        assert!(pool.statistics().pages > before.pages);
         assert!(blocks.iter().all(Stamped::is_intact));
         Ok(())
     }
 
-    /// Without a work item, who grows the pool and may wait sees to it.
+    /// A block of the reserve that is freed is there for the next one who may not wait, and for
+    /// nobody else, whether the rest of the pool is in use or grows.
     #[test]
-    fn refilled_by_who_may_wait() -> Result {
-        let device = TestDevice::new(c"dmapool-refill")?;
+    fn comes_home() -> Result {
+        let device = TestDevice::new(c"dmapool-home")?;
         let pool = new_pool(&device)?;
-        let _held = exhaust(&pool, &device, GFP_ATOMIC)?;
-
-        assert_eq!(pool.statistics().reserved, 0);
-        let block = pool.alloc(GFP_KERNEL)?;
-        assert!(is_full(&pool));
-        drop(block);
-        Ok(())
-    }
-
-    #[test]
-    fn refilled_by_work() -> Result {
-        let device = TestDevice::new(c"dmapool-work")?;
-        let options = Options::new().min_nr(MIN_NR);
-        let pool: Managed<'_> = managed_pool(&device, c"work", GEOMETRY, options)?;
+        let mut out = exhaust(&pool, &device, GFP_ATOMIC)?;
+        let mut random = Random::new(6);
         let mut held = KVec::new();
 
-        for _ in 0..20 {
-            let more = exhaust(&pool, &device, GFP_ATOMIC)?;
+        for _ in 0..50 {
+            let count = 1 + random.below(out.len());
 
-            assert!(more.len() >= MIN_NR);
-            held.push(more, GFP_KERNEL)?;
-            assert!(
-                becomes_full(&pool) || {
-                    // The device could not be reached when the work ran. It runs again.
-                    drop(pool.alloc(GFP_KERNEL)?);
-                    becomes_full(&pool)
-                }
-            );
+            for _ in 0..count {
+                ensure!(pop_random(&mut out, &mut random).is_some_and(|block| block.is_intact()));
+            }
+            assert_eq!(pool.statistics().reserved, count as u64);
+            let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
+            assert_eq!(result, Err(ENOMEM));
+            // So many that the pool has to grow, and that all of its blocks are in use.
+            for _ in 0..GEOMETRY.blocks_per_page() {
+                held.push(Stamped::new(pool.alloc(GFP_KERNEL)?, 7), GFP_KERNEL)?;
+            }
+            for block in exhaust(&pool, &device, GFP_KERNEL)? {
+                held.push(block, GFP_KERNEL)?;
+            }
+            assert_eq!(pool.statistics().reserved, count as u64);
+            for block in exhaust(&pool, &device, GFP_ATOMIC)? {
+                out.push(block, GFP_KERNEL)?;
+            }
+            assert_eq!(out.len(), RESERVED);
+            assert_eq!(pool.statistics().reserved, 0);
         }
-        assert!(held.iter().flatten().all(Stamped::is_intact));
-        drop(held);
-        // While the work item may be queued.
-        drop(exhaust(&pool, &device, GFP_ATOMIC)?);
-        pool.destroy();
+        assert!(held.iter().all(Stamped::is_intact));
+        drop((held, out));
+        assert!(is_full(&pool) && holds(&pool, 0));
         Ok(())
     }
 
@@ -175,8 +187,9 @@ mod suite {
 
         pool.prefill(1000, GFP_KERNEL)?;
         assert!(pool.shrink() > 0);
+        assert_eq!(pool.shrink(), 0);
         assert!(is_full(&pool) && holds(&pool, 0));
-        assert_eq!(exhaust(&pool, &device, GFP_ATOMIC)?.len() / MIN_NR, 1);
+        assert_eq!(exhaust(&pool, &device, GFP_ATOMIC)?.len(), RESERVED);
         Ok(())
     }
 
@@ -185,8 +198,9 @@ mod suite {
     fn in_threads_at_once() -> Result {
         let device = TestDevice::new(c"dmapool-reserve-threads")?;
         let pool = new_pool(&device)?;
-        let mut spare = exhaust(&pool, &device, GFP_KERNEL)?;
 
+        pool.prefill(50, GFP_KERNEL)?;
+        let mut spare = exhaust(&pool, &device, GFP_KERNEL)?;
         spare.truncate(10);
         device.starved(|| {
             in_threads(|thread| {

@@ -6,6 +6,7 @@
 //! it two owners at once, one of them would find the stamp of the other.
 
 use super::{
+    super::allocator::pool::RawPool,
     interrupt::{
         Context,
         Interrupts, //
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     Geometry,
+    Options,
     Pool, //
 };
 use kernel::{
@@ -33,7 +35,7 @@ use kernel::{
 };
 
 /// As many as there are CPUs, and some at least.
-fn threads() -> u32 {
+pub(super) fn threads() -> u32 {
     nr_cpu_ids().max(4)
 }
 
@@ -176,6 +178,34 @@ fn hand_over<'pool>(
     Ok(())
 }
 
+/// Allocates and frees blocks of a pool without a face.
+fn churn_raw(pool: &RawPool<'_>, thread: u32) -> Result {
+    let mut held = KVec::with_capacity(MOST, GFP_KERNEL)?;
+    let mut random = Random::new(thread.into());
+
+    for round in 0..rounds() {
+        if held.len() < MOST && random.below(2) == 0 {
+            let block = pool.alloc(GFP_KERNEL)?;
+            let stamp = u64::from(thread) << 32 | round as u64;
+
+            // SAFETY: The block has eight bytes.
+            unsafe { block.as_ptr().cast::<u64>().write_volatile(stamp) };
+            held.push((block, stamp), GFP_ATOMIC)?;
+        } else if let Some((block, stamp)) = pop_random(&mut held, &mut random) {
+            // SAFETY: As above, and it is not used after this.
+            unsafe {
+                ensure!(block.as_ptr().cast::<u64>().read_volatile() == stamp);
+                block.free();
+            }
+        }
+    }
+    for (block, _) in held {
+        // SAFETY: The block is not used after this.
+        unsafe { block.free() };
+    }
+    Ok(())
+}
+
 #[kunit_tests(rust_dmapool_threads)]
 mod suite {
     use super::*;
@@ -229,6 +259,30 @@ mod suite {
             Ok(())
         })?;
         assert!(holds(&pool, capacity));
+        Ok(())
+    }
+
+    /// CPUs that came online late share their hints with others; and slabs are small, so that CPUs
+    /// go from one to the next all the time.
+    #[test]
+    fn sharing_hints() -> Result {
+        let device = TestDevice::new(c"dmapool-sharing")?;
+
+        for geometry in [
+            Geometry::new::<8, 8, 0>(),
+            Geometry::new::<256, 256, 0>(),
+            Geometry::new::<4096, 4096, 0>(),
+        ] {
+            let pool = RawPool::new(device.bound(), c"sharing", geometry, Options::new())?;
+            let mut pool = KBox::new(pool, GFP_KERNEL)?;
+
+            pool.cpus.share_one();
+            pool.layout.limit_pages(2);
+            // SAFETY: It does not leave its box.
+            unsafe { pool.start()? };
+            in_threads(|thread| churn_raw(&pool, thread))?;
+            assert!(pool.statistics().live == 0 && pool.unpublished_slabs() == 0);
+        }
         Ok(())
     }
 

@@ -64,23 +64,29 @@ mod suite {
     fn round_trip() -> Result {
         let device = TestDevice::new(c"dmapool-tokens")?;
 
-        // One page with several words, joined pages, and a page for each block.
+        // Several words for a page, also three of them, several pages for a word, and a page for
+        // each block.
         for geometry in [
+            Geometry::new::<1, 1, 0>(),
+            // More words than one, and not a power of two of them.
+            Geometry::new::<3, 1, 0>(),
+            Geometry::new::<24, 8, 64>(),
             Geometry::new::<16, 16, 0>(),
+            Geometry::new::<24, 8, 0>(),
             GEOMETRY,
             Geometry::new::<4096, 4096, 0>(),
         ] {
             let pool = new_pool(&device, geometry)?;
             let mut out = KVec::new();
 
-            for stamp in 0..1000 {
+            for stamp in 0..5000 {
                 let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp);
                 let dma_address = block.dma_address();
                 let bits = block.into_block().into_raw()?.into_bits();
 
                 out.push((stamp, dma_address, bits), GFP_KERNEL)?;
             }
-            assert!(holds(&pool, 1000));
+            assert!(holds(&pool, 5000));
             for &(stamp, dma_address, bits) in &out {
                 let block = Stamped::of(pool.from_raw(RawBlock::from_bits(bits))?, stamp);
 

@@ -2,12 +2,13 @@
 
 //! A pool in its box: there is no debugfs to list it, and no module to hold.
 
-use crate::{
-    geometry::Geometry,
-    gfp,
-    mark::Mark,
-    options::Options,
-    raw_pool::RawPool, //
+use super::{
+    super::allocator::{
+        geometry::Geometry,
+        options::Options,
+        pool::RawPool, //
+    },
+    mark::Mark, //
 };
 use kernel::{
     device::{
@@ -33,17 +34,16 @@ impl<'bound> Instance<'bound> {
         geometry: Geometry,
         options: Options,
     ) -> Result<KBox<Self>> {
-        // SAFETY: Nobody allocates before the pool is in its box, and no work refills it.
-        let raw = unsafe { RawPool::new(dev, name, geometry, options)? };
         let this = KBox::new(
             Self {
-                mark: Mark::new(raw.plain_alloc),
-                raw,
+                mark: Mark::new(),
+                raw: RawPool::new(dev, name, geometry, options)?,
             },
             GFP_KERNEL,
         )?;
 
-        this.raw.refill(gfp::without_oom(GFP_KERNEL))?;
+        // SAFETY: Nobody has used the pool, and it stays in its box.
+        unsafe { this.raw.start()? };
         Ok(this)
     }
 }

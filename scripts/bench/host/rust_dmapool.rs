@@ -3,33 +3,27 @@
 //! `rust_dmapool` for user space, from the sources of the module and not a copy. The `kernel` crate
 //! is that of `scripts/loom`, with the atomic operations of the processor.
 
-// What debugfs would ask for, and what only some pools use.
-#![allow(dead_code, unused_variables)]
+// What debugfs would ask for, what only some pools use, and what messages say.
+#![allow(dead_code, unused_imports, unused_variables)]
 
 include!("../../loom/src/core.rs");
 
-#[path = "../../../dmapool/c_pool.rs"]
-mod c_pool;
-#[path = "../../../dmapool/c_string.rs"]
-mod c_string;
-#[path = "../../../dmapool/mark.rs"]
-mod mark;
-#[path = "../../../dmapool/pool.rs"]
-mod pool;
-
+mod api;
 #[path = "../../loom/src/helpers.rs"]
 mod helpers;
-mod instance;
-#[path = "../../loom/src/refill_work.rs"]
-mod refill_work;
+mod module;
 
-pub use block::Block;
-pub use geometry::{
-    Geometry,
-    InvalidGeometry, //
+pub use allocator::{
+    geometry::{
+        Geometry,
+        InvalidGeometry, //
+    },
+    options::Options,
+    statistics::Statistics,
+    tokens::RawBlock, //
 };
-pub use options::Options;
-pub use payload::Payload;
-pub use pool::Pool;
-pub use statistics::Statistics;
-pub use tokens::RawBlock;
+pub use api::{
+    block::Block,
+    payload::Payload,
+    pool::Pool, //
+};

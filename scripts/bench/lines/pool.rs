@@ -10,20 +10,21 @@ include!("../../loom/src/core.rs");
 
 #[path = "../../loom/src/helpers.rs"]
 mod helpers;
-#[path = "../../loom/src/refill_work.rs"]
-mod refill_work;
 
-pub use block::Block;
-pub use geometry::Geometry;
-pub use options::Options;
+pub use allocator::{
+    geometry::Geometry,
+    options::Options, //
+};
 
-use allocated::Allocated;
+use allocator::{
+    free::Allocated,
+    pool::RawPool, //
+};
 use core::mem::transmute;
 use kernel::{
     device::Device,
     prelude::*, //
 };
-use raw_pool::RawPool;
 
 /// What `lines.h` has as `struct block`.
 #[repr(C)]
@@ -33,12 +34,14 @@ struct AnyBlock([u64; 2]);
 fn create([size, align, boundary]: [usize; 3], options: Options) -> &'static RawPool<'static> {
     let geometry = Geometry::check(size, align, boundary).unwrap();
     let dev = Device::new().unwrap();
-    // SAFETY: The pool goes into a box before anybody allocates.
-    let pool = unsafe { RawPool::new(dev, c"model", geometry, options) };
+    let pool = RawPool::new(dev, c"model", geometry, options);
     let pool = KBox::new(pool.unwrap(), GFP_KERNEL).unwrap();
 
-    // SAFETY: Nobody frees the box.
-    unsafe { &*KBox::into_raw(pool) }
+    // SAFETY: Nobody frees the box, nor has used the pool.
+    unsafe {
+        pool.start().unwrap();
+        &*KBox::into_raw(pool)
+    }
 }
 
 #[no_mangle]
@@ -84,9 +87,12 @@ extern "C" fn by_c_pool_create(
 
 #[no_mangle]
 extern "C" fn by_c_pool_alloc(pool: &'static RawPool<'static>) -> AnyBlock {
-    let block = pool.alloc(GFP_KERNEL).unwrap();
+    let mut dma = 0;
+    // SAFETY: It is writable.
+    let address = unsafe { pool.alloc_checked(GFP_KERNEL, &mut dma) };
 
-    AnyBlock([block.as_ptr() as u64, block.dma_address()])
+    assert!(!address.is_null());
+    AnyBlock([address as u64, dma])
 }
 
 /// # Safety

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is in `dmapool/helpers.c`.
+//! What is in `dmapool/sys/helpers.c`.
 
-use kernel::{
-    bindings,
-    prelude::*,
-    xarray, //
-};
+use kernel::prelude::*;
 
 /// Nothing is zeroed without being asked to.
 #[no_mangle]
@@ -60,21 +56,6 @@ extern "C" fn rust_dmapool_node_online(_node: c_int) -> bool {
 }
 
 #[no_mangle]
-unsafe extern "C" fn rust_dmapool_xa_init(xa: *mut bindings::xarray) {
-    // SAFETY: The caller gives memory for one.
-    unsafe { xarray::init(xa) };
-}
-
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_xa_store(
-    xa: *mut bindings::xarray,
-    pfn: usize,
-    entry: *mut c_void,
-    _gfp: bindings::gfp_t,
-) -> c_int {
-    // SAFETY: The caller has initialized it.
-    match unsafe { xarray::store(xa, pfn, entry) } {
-        Ok(()) => 0,
-        Err(_) => -12, // ENOMEM
-    }
+extern "C" fn rust_dmapool_cpus_online() -> u32 {
+    kernel::cpu::nr_cpu_ids()
 }

@@ -9,17 +9,14 @@
 
 include!("core.rs");
 
-#[path = "../../../dmapool/unpublished.rs"]
-mod unpublished;
-
 mod helpers;
 mod models;
-mod refill_work;
 mod run;
 
-pub use block::Block;
-pub use geometry::Geometry;
-pub use options::Options;
+pub use allocator::{
+    geometry::Geometry,
+    options::Options, //
+};
 
 use models::MODELS;
 use std::{

@@ -3,19 +3,20 @@
 //! How a model is run, and what must hold at the end of each execution.
 
 use crate::{
-    allocated::Allocated,
-    checked_free::BadFree,
-    geometry::Geometry,
-    gfp,
-    raw_pool::{
-        self,
-        RawPool, //
+    allocator::{
+        free::{
+            Allocated,
+            BadFree, //
+        },
+        memory,
+        pool::RawPool,
+        tokens::RawBlock, //
     },
-    tokens::RawBlock,
-    Block,
+    Geometry,
     Options, //
 };
 use kernel::{
+    alloc::Flags,
     device::Device,
     dma::DmaAddress,
     model::{
@@ -51,46 +52,47 @@ impl Deref for Pool {
     }
 }
 
+/// What the owner of a block knows of it.
+enum Known {
+    Block(Allocated<'static>),
+    /// Where frees are checked.
+    Address(Address),
+}
+
 /// A block that its owner writes to.
 pub(crate) struct Owned {
     pool: Pool,
-    block: ManuallyDrop<Block<'static>>,
+    known: Known,
 }
 
 impl Owned {
-    fn new(pool: Pool, block: Allocated<'static>) -> Self {
-        // SAFETY: It is not used elsewhere, and a pool lives as long as an execution.
-        let block: Block<'static> = unsafe { Block::new(block) };
+    fn new(pool: Pool, known: Known) -> Self {
+        let this = Self { pool, known };
 
-        model::own(block.as_ptr().cast(), true);
-        Self {
-            pool,
-            block: ManuallyDrop::new(block),
-        }
+        model::own(this.address().cpu, true);
+        this
     }
 
     pub(crate) fn address(&self) -> Address {
-        Address {
-            cpu: self.block.as_ptr().cast(),
-            dma: self.block.dma_address(),
+        match &self.known {
+            Known::Block(block) => Address {
+                cpu: block.as_ptr(),
+                dma: block.dma_address(),
+            },
+            Known::Address(address) => *address,
         }
-    }
-
-    /// Whether its owner sees that the page has such a block.
-    pub(crate) fn is_known(&self) -> bool {
-        let Allocated { page, place } = self.block.allocated();
-
-        page.is_allocated(self.pool.spec.index_of(place.bit()))
     }
 
     /// Nobody owns the block until somebody turns the token back.
     pub(crate) fn let_out(self) -> RawBlock {
-        let mut this = ManuallyDrop::new(self);
+        let this = ManuallyDrop::new(self);
+        let Known::Block(block) = &this.known else {
+            panic!("no tokens where frees are checked");
+        };
 
         model::own(this.address().cpu, false);
         // SAFETY: It is not used again.
-        let block = unsafe { ManuallyDrop::take(&mut this.block) };
-        block.into_raw().expect("the pool has tokens")
+        unsafe { this.pool.let_out(block) }.expect("the pool has tokens")
     }
 
     /// Nobody owns the block from now on, though it is taken.
@@ -109,63 +111,48 @@ impl Drop for Owned {
             return;
         }
         model::own(self.address().cpu, false);
-        if self.pool.checked {
-            let result = free_at(self.pool, self.address());
-            assert!(result.is_ok(), "a block cannot be freed: {result:?}");
-        } else {
+        match &self.known {
             // SAFETY: It is not used again.
-            unsafe { ManuallyDrop::drop(&mut self.block) };
+            Known::Block(block) => unsafe { block.free() },
+            Known::Address(address) => {
+                let result = free_at(self.pool, *address);
+                assert!(result.is_ok(), "a block cannot be freed: {result:?}");
+            }
         }
     }
 }
 
 pub(crate) type Blocks = Vec<Owned>;
 
-/// Allocates a block, if there is one to be had.
-pub(crate) fn alloc(pool: Pool) -> Option<Owned> {
-    // C allocates where frees are checked.
-    let block = if pool.checked && pool.raw.plain_alloc {
-        // SAFETY: They are, and the pool has `plain_alloc`.
-        match unsafe { pool.raw.alloc_checked_at_once(GFP_KERNEL) } {
-            Some(block) => block,
-            None => pool.raw.alloc_slow(GFP_KERNEL).ok()?,
-        }
+fn alloc_with(pool: Pool, flags: Flags) -> Option<Owned> {
+    let known = if pool.checked {
+        let mut dma = 0;
+        // SAFETY: It is a variable.
+        let cpu = unsafe { pool.raw.alloc_checked(flags, &mut dma) };
+
+        (!cpu.is_null()).then_some(Known::Address(Address { cpu, dma }))
     } else {
-        pool.raw.alloc(GFP_KERNEL).ok()?
+        pool.raw.alloc(flags).ok().map(Known::Block)
     };
 
-    Some(Owned::new(pool, block))
+    Some(Owned::new(pool, known?))
+}
+
+/// Allocates a block, if there is one to be had.
+pub(crate) fn alloc(pool: Pool) -> Option<Owned> {
+    alloc_with(pool, GFP_KERNEL)
 }
 
 /// The same by somebody who may not wait.
 pub(crate) fn alloc_atomic(pool: Pool) -> Option<Owned> {
-    let block = pool.raw.alloc(GFP_NOWAIT).ok()?;
-
-    Some(Owned::new(pool, block))
+    alloc_with(pool, GFP_NOWAIT)
 }
 
 /// Takes back the block that is out as `raw`, if there is one.
 pub(crate) fn take_back(pool: Pool, raw: RawBlock) -> Option<Owned> {
     let block = pool.raw.take_back(raw)?;
 
-    Some(Owned::new(pool, block))
-}
-
-/// Allocates a block of this CPU's page, if that is possible at once.
-pub(crate) fn alloc_at_once(pool: Pool) -> Option<Owned> {
-    let block = pool.raw.alloc_at_once(GFP_KERNEL)?;
-
-    Some(Owned::new(pool, block))
-}
-
-pub(crate) fn alloc_bulk(pool: Pool, count: usize) -> Blocks {
-    let mut blocks = Vec::new();
-
-    // What was had before it failed is good, too.
-    let _ = pool.raw.alloc_bulk(count, GFP_KERNEL, |block| {
-        blocks.push(Owned::new(pool, block));
-    });
-    blocks
+    Some(Owned::new(pool, Known::Block(block)))
 }
 
 /// What C knows of a block.
@@ -209,10 +196,12 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// Blocks in a page.
     pub(crate) blocks: usize,
-    /// Whether pages are joined when the pool is large enough.
-    pub(crate) joins: bool,
+    /// Pages in a slab, if not more would have too few blocks.
+    pub(crate) pages: u32,
     /// Whether blocks are freed by their addresses.
     pub(crate) checked: bool,
+    /// Whether all CPUs share what they work on.
+    pub(crate) shared: bool,
     pub(crate) options: Options,
     /// How often threads may be interrupted where they could go on; `None` for any number.
     pub(crate) preemptions: Option<usize>,
@@ -230,8 +219,9 @@ impl Model {
     pub(crate) const DEFAULT: Self = Self {
         name: "",
         blocks: 1,
-        joins: false,
+        pages: 1,
         checked: false,
+        shared: false,
         options: Options::new(),
         preemptions: None,
         atomics: 72,
@@ -248,8 +238,9 @@ impl Model {
         let &Model {
             name,
             blocks,
-            joins,
+            pages,
             checked,
+            shared,
             options,
             ..
         } = self;
@@ -261,24 +252,28 @@ impl Model {
         let start = Instant::now();
 
         let count = model::check(settings, move || {
-            // With something left over at their ends, pages are not joined.
-            let size = PAGE_SIZE / blocks - usize::from(!joins);
+            let size = PAGE_SIZE / blocks;
             let geometry = Geometry::check(size, 0, 0).unwrap();
             let options = Options {
                 checked_frees: checked,
                 ..options
             };
-            // SAFETY: The pool goes into a box before anybody allocates.
-            let pool = unsafe { RawPool::new(Device::ONLY, c"loom", geometry, options) };
-            let pool = KBox::into_raw(KBox::new(pool.unwrap(), GFP_KERNEL).unwrap());
+            let pool = RawPool::new(Device::ONLY, c"loom", geometry, options);
+            let mut pool = pool.unwrap();
+            pool.layout.limit_pages(pages);
+            if shared {
+                pool.cpus.share_one();
+            }
+            let pool = KBox::into_raw(KBox::new(pool, GFP_KERNEL).unwrap());
 
             // SAFETY: The pool lives until the end of the execution, below.
             let raw = unsafe { &*pool };
-            raw.refill(gfp::without_oom(GFP_KERNEL)).unwrap();
+            // SAFETY: It does not leave its box.
+            unsafe { raw.start() }.unwrap();
             self.once(Pool { raw, checked });
             // SAFETY: Nobody uses it any more.
             drop(unsafe { KBox::from_raw(pool) });
-            assert!(model::dma_live() == 0 && raw_pool::pages_held() == 0);
+            assert!(model::dma_live() == 0 && memory::pages_held() == 0);
         });
         println!("{name}: {count} executions, {:.1?}", start.elapsed());
     }
@@ -286,22 +281,21 @@ impl Model {
     fn leave_out_counters(&self, pool: Pool) {
         let count = || {
             pool.statistics();
-            raw_pool::pages_held();
-            pool.pages.promise(0, 0);
-            for cpu in 0..self.cpus() {
-                model::run_on(cpu);
-                pool.this_cpu().is_poor();
-                pool.this_cpu().claim_spare_page();
+            memory::pages_held();
+            for cpu in pool.cpus.iter() {
+                cpu.flip();
+                cpu.is_poor();
+                cpu.claim_spare_page();
             }
-            model::run_on(0);
         };
         let find = || {
-            pool.all_pages().for_each(|page| {
-                page.count_free();
-            });
+            pool.count_free();
+            pool.reserved();
         };
 
         model::leave_out_counters(count, find);
+        model::leave_out(&pool.pages);
+        model::leave_out(&pool.chunk_count);
     }
 
     fn once(&self, pool: Pool) {
@@ -329,7 +323,7 @@ impl Model {
         assert!((self.outcomes)(&outcomes), "{outcomes:?}");
 
         // Searches find each page that has something.
-        assert!(pool.unpublished_pages() == 0, "unpublished pages");
+        assert!(pool.unpublished_slabs() == 0, "unpublished slabs");
         let now = pool.statistics();
         assert!(
             now.live == blocks.len() as u64,
@@ -350,12 +344,12 @@ impl Model {
 
         drop(blocks);
         assert!(
-            pool.unpublished_pages() == 0,
-            "unpublished pages after all blocks were freed"
+            pool.unpublished_slabs() == 0,
+            "unpublished slabs after all blocks were freed"
         );
         let end = pool.statistics();
         assert!(
-            end.live == 0 && end.reserved == end.min_nr as u64,
+            end.live == 0 && end.reserved >= end.min_nr as u64,
             "{end:?}"
         );
         // An address map keeps what it has found, and a reserve its pages.

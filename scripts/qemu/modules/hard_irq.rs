@@ -97,6 +97,8 @@ impl HardIrqData {
         let options = Options::new().min_nr(RESERVED);
         let geometry = Geometry::new::<32, 32, 0>();
         let pool = Pool::new_managed_with(pdev, c"hard", geometry, options)?;
+        // A page of this CPU's.
+        drop(pool.alloc(GFP_KERNEL)?);
         let mut work = Work {
             pool: &pool,
             blocks: KVec::with_capacity(WANTED, GFP_KERNEL)?,

@@ -39,9 +39,9 @@ const STAMP: [u64; 8] = [0x5eed; 8];
 
 type Stamped<'pool> = Block<'pool, [u64; 8]>;
 
-/// A block with a page of its own: whoever may not wait gets none that are joined.
+/// A block with a page of its own.
 fn stamped<'pool>(pool: &'pool Pool<'_, [u64; 8]>) -> Result<Stamped<'pool>> {
-    let block = pool.zalloc(GFP_NOWAIT)?;
+    let block = pool.zalloc(GFP_KERNEL)?;
 
     block.copy_write(STAMP);
     Ok(block)

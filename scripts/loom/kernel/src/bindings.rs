@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the index and the interface for C need, the bits of allocation flags, poisoning, which is
-//! off, and the operations that [`Atomic`](crate::sync::atomic::Atomic) lacks.
+//! What the interface for C needs, the bits of allocation flags, poisoning, which is off, and the
+//! operations that [`Atomic`](crate::sync::atomic::Atomic) lacks.
 
 pub use crate::sync::atomic::{
     atomic64_fetch_andnot_acquire,
     atomic64_fetch_andnot_relaxed,
     atomic64_fetch_or_relaxed,
     atomic64_fetch_or_release, //
-};
-pub use crate::xarray::{
-    xa_destroy,
-    xa_load,
-    xarray, //
 };
 use core::ffi::{
     c_char,

@@ -5,7 +5,10 @@ mod coherent;
 
 pub use coherent::Coherent;
 
-use crate::io::IoBackend;
+use crate::io::{
+    IoBackend,
+    IoCopyable, //
+};
 use core::marker::PhantomData;
 
 pub type DmaAddress = u64;
@@ -28,5 +31,17 @@ impl IoBackend for CoherentIoBackend {
         ptr: *mut U,
     ) -> CoherentView<'a, U> {
         CoherentView(ptr, PhantomData)
+    }
+}
+
+impl IoCopyable for CoherentIoBackend {
+    unsafe fn copy_to_io(view: CoherentView<'_, [u8]>, source: *const u8) {
+        // SAFETY: The caller vouches for that many bytes.
+        unsafe { view.0.cast::<u8>().copy_from(source, view.0.len()) };
+    }
+
+    unsafe fn copy_from_io(view: CoherentView<'_, [u8]>, target: *mut u8) {
+        // SAFETY: The caller vouches for that many bytes.
+        unsafe { target.copy_from(view.0.cast::<u8>(), view.0.len()) };
     }
 }

@@ -12,6 +12,18 @@ pub trait IoBackend {
     ) -> Self::View<'a, U>;
 }
 
+pub trait IoCopyable: IoBackend {
+    /// # Safety
+    ///
+    /// There must be as many bytes at `source` as `view` shows.
+    unsafe fn copy_to_io<'a>(view: Self::View<'a, [u8]>, source: *const u8);
+
+    /// # Safety
+    ///
+    /// There must be as many bytes at `target` as `view` shows.
+    unsafe fn copy_from_io<'a>(view: Self::View<'a, [u8]>, target: *mut u8);
+}
+
 pub trait IoBase<'a> {
     type Backend: IoBackend;
     type Target: ?Sized + 'a;

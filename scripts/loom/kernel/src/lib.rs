@@ -2,12 +2,12 @@
 
 //! As much of the `kernel` crate as `dmapool/` uses, for that code to run in user space.
 //!
-//! There are two machines for it. loom's has [`model`], [`sync::atomic`], [`dma::Coherent`] and
-//! [`xarray`] of its own: atomic operations are loom's, and memory knows who may touch it. With
-//! `--cfg host` these are the files in `host/`: atomic operations are the processor's, and nothing
-//! is watched, for `scripts/bench/host` to measure; with `--cfg lines` as well, CPUs and memory are
-//! those of the model in `scripts/bench/lines`. The rest is there so that the files compile as
-//! they are. Names and signatures are those of the real crate, simplified.
+//! There are two machines for it. loom's has [`model`], [`sync::atomic`] and [`dma::Coherent`] of
+//! its own: atomic operations are loom's, and memory knows who may touch it. With `--cfg host`
+//! these are the files in `host/`: atomic operations are the processor's, and nothing is watched,
+//! for `scripts/bench/host` to measure; with `--cfg lines` as well, CPUs and memory are those of
+//! the model in `scripts/bench/lines`. The rest is there so that the files compile as they are.
+//! Names and signatures are those of the real crate, simplified.
 
 pub mod alloc;
 pub mod bindings;
@@ -20,7 +20,6 @@ pub mod io;
 #[cfg_attr(all(host, not(lines)), path = "host/model.rs")]
 #[cfg_attr(lines, path = "../../../bench/lines/model.rs")]
 pub mod model;
-pub mod pin_init;
 pub mod prelude;
 pub mod ptr;
 pub mod str;
@@ -29,8 +28,6 @@ pub mod sync;
 #[path = "host/time.rs"]
 pub mod time;
 pub mod types;
-#[cfg_attr(host, path = "host/xarray.rs")]
-pub mod xarray;
 
 pub use core::fmt;
 

@@ -30,6 +30,7 @@ use std::{
         BTreeMap,
         BTreeSet, //
     },
+    ops::Range,
     rc::Rc, //
 };
 
@@ -55,6 +56,8 @@ struct Execution {
     accessed: Option<BTreeSet<usize>>,
     /// Atomic variables that stay plain numbers, by address.
     counters: BTreeSet<usize>,
+    /// Areas of these.
+    areas: Vec<Range<usize>>,
     regions: BTreeMap<usize, Region>,
     /// How many bytes of DMA memory can be had.
     dma_left: usize,
@@ -62,8 +65,6 @@ struct Execution {
     /// No DMA memory was had at this address or after it.
     dma_next: u64,
     dma_align: u64,
-    /// How many entries an index can be given.
-    entries_left: usize,
     /// Memory that is not allocated yet, but of which it is known where it will be.
     foreseen: Option<Region>,
 }
@@ -120,7 +121,6 @@ pub fn check(settings: Settings, f: impl Fn() + Send + Sync + 'static) -> usize 
             // Not among the addresses of the CPU.
             dma_next: 1 << 32,
             dma_align: 1,
-            entries_left: usize::MAX,
             spare: (0..settings.atomics)
                 .map(|_| AtomicU64::default())
                 .collect(),
@@ -243,7 +243,9 @@ pub(crate) fn cell(address: usize, initial: u64) -> Cell {
             base: initial,
             shared: None,
         });
-        let shares = execution.concurrent && !execution.counters.contains(&address);
+        let counts = execution.counters.contains(&address)
+            || execution.areas.iter().any(|area| area.contains(&address));
+        let shares = execution.concurrent && !counts;
 
         if shares && cell.shared.is_none() {
             cell.shared = Some(Rc::new(Shared {
@@ -269,6 +271,13 @@ pub fn leave_out_counters(count: impl FnOnce(), find: impl FnOnce()) {
     let counters = &accessed_by(count) - &accessed_by(find);
 
     with(|execution| execution.counters = counters);
+}
+
+/// The same of all atomic variables in `area`.
+pub fn leave_out<T>(area: &T) {
+    let start = std::ptr::from_ref(area).addr();
+
+    with(|execution| execution.areas.push(start..start + size_of::<T>()));
 }
 
 impl Shared {
@@ -531,19 +540,6 @@ pub(crate) fn begin_dma(bytes: usize) -> Option<u64> {
         execution.dma_live += bytes;
         execution.dma_next = dma + bytes as u64;
         Some(dma)
-    })
-}
-
-/// Limits how many entries an index can be given from now on.
-pub fn limit_entries(count: usize) {
-    with(|execution| execution.entries_left = count);
-}
-
-/// Counts an entry. `None` if it cannot be had.
-pub(crate) fn begin_entry() -> Option<()> {
-    with(|execution| {
-        execution.entries_left = execution.entries_left.checked_sub(1)?;
-        Some(())
     })
 }
 

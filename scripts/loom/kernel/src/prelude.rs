@@ -10,7 +10,6 @@ pub use crate::{
     },
     dev_err,
     fmt,
-    pin_init,
     pr_info,
     static_assert, //
 };

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     model,
-    pin_init::PinInit,
     prelude::*, //
 };
 use core::{
@@ -39,20 +38,6 @@ impl<T> KBox<T> {
         // SAFETY: It is new memory for a `T`.
         unsafe { start.write(value) };
         Ok(Self(start))
-    }
-
-    pub fn pin_init<E>(init: impl PinInit<T, E>, _flags: Flags) -> Result<Pin<Self>>
-    where
-        Error: From<E>,
-    {
-        let start = NonNull::new(model::allocate(Layout::new::<T>()).cast::<T>());
-        let start = start.ok_or(ENOMEM)?;
-
-        // SAFETY: It is new memory for a `T`, which does not move.
-        unsafe {
-            init.init(start.as_ptr())?;
-            Ok(Pin::new_unchecked(Self(start)))
-        }
     }
 
     pub fn into_raw(this: Self) -> *mut T {

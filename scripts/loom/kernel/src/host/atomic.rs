@@ -8,7 +8,6 @@
 use core::{
     cell::UnsafeCell,
     sync::atomic::{
-        AtomicI16,
         AtomicI64,
         AtomicPtr,
         AtomicU32,
@@ -143,7 +142,6 @@ macro_rules! atomic_numbers {
 }
 
 atomic_numbers! {
-    i16: AtomicI16,
     u32: AtomicU32,
     u64: AtomicU64,
     usize: AtomicUsize,

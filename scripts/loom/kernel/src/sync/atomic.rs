@@ -68,7 +68,6 @@ macro_rules! atomic_types {
 }
 
 atomic_types! {
-    i16: i16,
     u32: i32,
     u64: i64,
     usize: isize,

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a pool consists of, without the types of its public face, and its end. It deals in bytes;
+//! what a block holds is not its business.
+//!
+//! Allocating a free block and freeing one take no lock and leave interrupts as they are. Growing
+//! takes the locks of the system's allocators. Nothing is held meanwhile.
+
+use super::{
+    super::sys::c_string::Readable,
+    chunk::{
+        Chunk,
+        ChunkList, //
+    },
+    cpu::{
+        Cpu,
+        Cpus, //
+    },
+    geometry::Geometry,
+    init::InitPolicy,
+    layout::SlabLayout,
+    map::Map,
+    options::Options,
+    page_count::PageCount,
+    slab::Slab, //
+};
+use core::mem;
+use kernel::{
+    alloc::NumaNode,
+    device::{
+        Bound,
+        Device, //
+    },
+    prelude::*,
+    str::CString,
+    sync::atomic::Atomic, //
+};
+
+/// A pool without the types of its public face, [`crate::Pool`].
+///
+/// # Invariants
+///
+/// - There is a `map` if frees are checked, of pages by their addresses, or if there are tokens, of
+///   slabs by their numbers.
+/// - The chunks of `chunks` and `reserve` are this pool's. It has not moved since there are any.
+pub(crate) struct RawPool<'bound> {
+    pub(crate) dev: &'bound Device<Bound>,
+    pub(crate) name: CString,
+    pub(crate) layout: SlabLayout,
+    pub(crate) init: InitPolicy,
+    /// Where slabs are allocated.
+    pub(crate) node: NumaNode,
+    pub(crate) cpus: Cpus,
+    pub(crate) map: Option<Map>,
+    pub(crate) chunks: ChunkList,
+    /// Slabs in which no CPU searches but for callers who may not wait. What is freed there comes
+    /// back by itself.
+    pub(crate) reserve: ChunkList,
+    /// How many blocks the reserve has, at most 4,096.
+    pub(crate) min_nr: usize,
+    pub(crate) chunk_count: Atomic<u32>,
+    pub(crate) pages: PageCount,
+    /// The most blocks that were seen to be allocated at once.
+    pub(crate) high_water: Atomic<u64>,
+    /// Allocations that failed.
+    pub(crate) failures: Atomic<u64>,
+    /// How often memory of the system was of no use, because of where it lies.
+    pub(crate) misplaced: Atomic<u32>,
+}
+
+impl<'bound> RawPool<'bound> {
+    /// A pool without pages. Process context; may sleep.
+    ///
+    /// It must be where it stays when [`RawPool::start`] is called, which is to come first.
+    pub(crate) fn new(
+        dev: &'bound Device<Bound>,
+        name: &CStr,
+        geometry: Geometry,
+        options: Options,
+    ) -> Result<Self> {
+        options.check(dev, name)?;
+
+        let init = InitPolicy::new();
+        let slow_free = init.on_free().is_some();
+        let has_map = options.tokens || options.checked_frees;
+
+        // INVARIANT: There are no chunks.
+        Ok(Self {
+            dev,
+            name: CString::try_from(name)?,
+            layout: SlabLayout::new(geometry, options.tokens, options.checked_frees, slow_free)?,
+            init,
+            node: options.node,
+            cpus: Cpus::new()?,
+            map: if has_map { Some(Map::new()?) } else { None },
+            chunks: ChunkList::new(),
+            reserve: ChunkList::new(),
+            min_nr: options.min_nr,
+            chunk_count: Atomic::new(0),
+            pages: PageCount::new(),
+            high_water: Atomic::new(0),
+            failures: Atomic::new(0),
+            misplaced: Atomic::new(0),
+        })
+    }
+
+    /// The pool to which `slab` belongs.
+    ///
+    /// The way there leads from the slab to the chunk, by plain reads: for the kernel's memory
+    /// model a dependency ends before the second. So the caller must have acquired the slab, by a
+    /// bit of it for instance, or come behind a full barrier.
+    #[inline]
+    pub(crate) fn of<'pool>(slab: Slab<'pool>) -> &'pool RawPool<'pool> {
+        let pool = slab.chunk().pool().cast::<RawPool<'pool>>();
+
+        // SAFETY: By the type invariants, and those of `Chunk`, this is the slab's pool, which
+        // lives for `'pool` and is only used by shared references while it has slabs.
+        unsafe { pool.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.layout.geometry
+    }
+
+    /// The name as people can read it.
+    pub(crate) fn shown_name(&self) -> Readable<'_> {
+        Readable(&self.name)
+    }
+
+    /// All chunks but those of the reserve: first that of the slab from which `cpu` allocates and
+    /// those behind it, then all. So CPUs keep apart, and go on where they were.
+    pub(crate) fn chunks_from<'a>(&'a self, cpu: &'a Cpu) -> impl Iterator<Item = &'a Chunk> {
+        Iterator::chain(cpu.current_acquire().chunk().iter(), self.chunks.iter())
+    }
+
+    /// All slabs, those of the reserve too.
+    pub(crate) fn slabs(&self) -> impl Iterator<Item = Slab<'_>> {
+        Iterator::chain(self.chunks.slabs(), self.reserve.slabs())
+    }
+}
+
+impl Drop for RawPool<'_> {
+    /// Frees the slabs and their pages, but for those with blocks that are still allocated: a
+    /// device may write to these. Their memory stays for good, and with it a reference to the
+    /// device.
+    fn drop(&mut self) {
+        let mut live = 0u64;
+        let mut kept = 0usize;
+        let mut late_writes = 0u32;
+        let layout = &self.layout;
+
+        for slab in self.slabs() {
+            let end_page = |page, memory| {
+                let first = layout.first_bit(page);
+                let is_live = |index: u32| slab.is_allocated(first | index, layout);
+                let blocks = 0..layout.geometry.blocks_per_page();
+                // `count()` could panic, as far as the compiler knows.
+                let live_here =
+                    blocks.fold(0u64, |sum, index| sum.wrapping_add(is_live(index).into()));
+
+                self.check_free_blocks(&memory, |index| !is_live(index), &mut late_writes);
+                if live_here == 0 {
+                    self.give_back(memory);
+                } else {
+                    live = live.wrapping_add(live_here);
+                    kept = kept.wrapping_add(1);
+                    mem::forget(memory);
+                }
+            };
+
+            // SAFETY: `&mut self` means that no block borrows the pool, and that nobody allocates.
+            // The chunk is not asked for this slab again.
+            unsafe { slab.free(layout, end_page) };
+        }
+        self.report_late_writes(late_writes);
+        if live != 0 {
+            dev_err!(
+                self.dev,
+                "rust_dmapool: pool {}: destroyed with {live} blocks allocated, \
+                 {kept} pages kept\n",
+                self.shown_name()
+            );
+        }
+    }
+}
+
+/// For tests.
+#[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
+impl RawPool<'_> {
+    /// How many slabs have a free block that is not published. Nobody may use the pool meanwhile.
+    pub(crate) fn unpublished_slabs(&self) -> usize {
+        let is_of_a_cpu = |slab: &Slab<'_>| self.cpus.iter().any(|cpu| cpu.current() == *slab);
+        let is_announced = |slab: &Slab<'_>| slab.chunk().announces(*slab);
+
+        self.chunks
+            .slabs()
+            .filter(|slab| slab.count_free(&self.layout) != 0)
+            .filter(|slab| !is_of_a_cpu(slab) && !is_announced(slab))
+            .count()
+    }
+}

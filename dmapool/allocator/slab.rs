@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A slab: a few pages of coherent DMA memory, and a record of which of their blocks are free.
+//!
+//! The record is ordinary kernel memory. Nothing that a device writes into a page can reach it. It
+//! stays until the pool is destroyed, with or without pages, so a stale reference to one is always
+//! safe to look at.
+
+use super::{
+    layout::{
+        distance_of_page,
+        Page,
+        Place,
+        SlabAllocation,
+        SlabLayout,
+        HEADER,
+        TWIN, //
+    },
+    token_count::TokenCount,
+    word::{
+        read_once,
+        Word,
+        WORD_BITS, //
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    alloc::{
+        allocator::Kmalloc,
+        Allocator,
+        Flags,
+        NumaNode, //
+    },
+    dma::Coherent,
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    }, //
+};
+
+/// What lies before the words of a slab. The pages lie before that, the last one first.
+///
+/// # Invariants
+///
+/// - A bit of `vacant` stands for a page without blocks, that nobody is about to give some. Whoever
+///   takes the bit has the page for itself.
+/// - A page with blocks has memory, and nobody writes to it but a thread that has taken all of its
+///   blocks. Once a page is in the pool's map, nobody writes to it at all.
+/// - `exists` has the bits of the blocks that there are, or is all ones if there are and the slab
+///   has several words. It gets those of a page after the blocks became free. Whoever is about to
+///   take the page back has those bits for as long, so only one does.
+/// - Once anybody but its maker has the slab, it stands in a chunk, `chunk` and `number` say where,
+///   and neither changes.
+#[repr(C)]
+struct Header {
+    exists: Word,
+    chunk: NonNull<c_void>,
+    number: u32,
+    vacant: Atomic<u32>,
+}
+
+static_assert!(size_of::<Header>() == HEADER as usize);
+
+/// A slab, borrowed for as long as its pool lives.
+///
+/// # Invariants
+///
+/// This points to the first [`Word`] of a slab: before it are a [`Header`] and the pages, and after
+/// it the words, and the counts if there are tokens, that the pool's [`SlabLayout`] asks for. All
+/// stay for `'pool`.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Slab<'pool>(NonNull<Word>, PhantomData<&'pool Word>);
+
+// SAFETY: Any number of threads may use a slab. All that changes is atomic, or by the invariants of
+// `Header` written to only while nobody may read it.
+unsafe impl Send for Slab<'_> {}
+// SAFETY: As above.
+unsafe impl Sync for Slab<'_> {}
+
+impl<'pool> Slab<'pool> {
+    /// Allocates a slab of which no page can be claimed yet. Any context that `flags` allow.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`].
+    pub(crate) fn new(layout: &SlabLayout, flags: Flags, node: NumaNode) -> Result<Self> {
+        let allocation = layout.allocation()?;
+        let memory = Kmalloc::alloc(allocation.whole, flags, node)?.cast::<u8>();
+
+        // SAFETY: The allocation is large enough. Words of zero bits are valid.
+        let first = unsafe {
+            memory.write_bytes(0, allocation.whole.size());
+            memory.byte_add(allocation.words).cast::<Word>()
+        };
+        // INVARIANT: All that belongs to a slab is in the allocation, and is initialized below.
+        let this = Self(first, PhantomData);
+
+        // INVARIANT: No page has memory or blocks, and nobody knows of any.
+        // SAFETY: The header and the pages lie there, and are aligned as they must be.
+        unsafe {
+            this.header_ptr().write(Header {
+                exists: Word::new(0),
+                chunk: NonNull::dangling(),
+                number: 0,
+                vacant: Atomic::new(0),
+            });
+            for page in 0..layout.pages {
+                this.page_ptr(page).write(UnsafeCell::new(None));
+            }
+            if layout.tokens {
+                let counts = first.byte_add(allocation.counts).cast();
+
+                TokenCount::init(counts, layout.bits() as usize);
+            }
+        }
+        Ok(this)
+    }
+
+    /// Frees the slab, after it has passed the memory of each page to `end_page`, with the number
+    /// of the page.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the only one who has this slab, in whatever form. `layout` must be that
+    /// of its pool.
+    pub(crate) unsafe fn free(
+        self,
+        layout: &SlabLayout,
+        mut end_page: impl FnMut(u32, Coherent<[u8]>),
+    ) {
+        for page in 0..layout.pages {
+            // SAFETY: The caller has the slab for itself, and it is not used after this.
+            if let Some(memory) = unsafe { self.page_ptr(page).read() }.into_inner() {
+                end_page(page, memory);
+            }
+        }
+        if let Ok(SlabAllocation { whole, words, .. }) = layout.allocation() {
+            // SAFETY: `Kmalloc` made the allocation in `Slab::new`, with this layout.
+            unsafe { Kmalloc::free(self.0.byte_sub(words).cast(), whole) };
+        }
+    }
+
+    /// Makes a slab of what [`Slab::as_raw`] returned.
+    ///
+    /// # Safety
+    ///
+    /// `first` must come from [`Slab::as_raw`], and the slab must not have been freed nor be freed
+    /// while `'pool` lasts.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(first: NonNull<Word>) -> Self {
+        // INVARIANT: The caller vouches for it.
+        Self(first, PhantomData)
+    }
+
+    /// The pointer as which others keep this slab; aligned to 64 bytes.
+    #[inline(always)]
+    pub(crate) fn as_raw(self) -> NonNull<Word> {
+        self.0
+    }
+
+    #[inline(always)]
+    fn header_ptr(self) -> NonNull<Header> {
+        // SAFETY: By the type invariants a header lies there.
+        unsafe { self.0.cast::<Header>().sub(1) }
+    }
+
+    #[inline(always)]
+    fn header(self) -> &'pool Header {
+        // SAFETY: By the type invariants it lives for `'pool`, and it is never borrowed mutably.
+        unsafe { self.header_ptr().as_ref() }
+    }
+
+    /// # Safety
+    ///
+    /// The slab must have a page that stands so far before the words; see [`Place::page`].
+    #[inline(always)]
+    unsafe fn page_before(self, distance: u32) -> NonNull<Page> {
+        // SAFETY: By the type invariants the pages lie there.
+        unsafe { self.0.byte_sub(distance as usize).cast() }
+    }
+
+    /// # Safety
+    ///
+    /// The slab must have so many pages.
+    #[inline(always)]
+    unsafe fn page_ptr(self, page: u32) -> NonNull<Page> {
+        // SAFETY: The caller vouches for the page.
+        unsafe { self.page_before(distance_of_page(page)) }
+    }
+
+    /// Word `number`.
+    ///
+    /// # Safety
+    ///
+    /// The slab must have so many words.
+    #[inline(always)]
+    pub(crate) unsafe fn word_at(self, number: usize) -> &'pool Word {
+        // SAFETY: By the type invariants the word is there, and it lives for `'pool`.
+        unsafe { self.0.add(number).as_ref() }
+    }
+
+    /// The word with `bit`.
+    ///
+    /// # Safety
+    ///
+    /// The slab must have that bit.
+    #[inline(always)]
+    pub(crate) unsafe fn word(self, bit: u32) -> &'pool Word {
+        // SAFETY: The caller vouches for the bit.
+        unsafe { self.word_at((bit / WORD_BITS) as usize) }
+    }
+
+    /// The words, twins included, with the first bit of each.
+    #[inline]
+    fn words(self, layout: &SlabLayout) -> impl Iterator<Item = (u32, &'pool Word)> {
+        let words = layout.words;
+        let parts = if layout.twin == 0 { 1 } else { 2 };
+
+        (0..words.wrapping_mul(parts)).map(move |number| {
+            let number = if number < words {
+                number
+            } else {
+                number.wrapping_sub(words).wrapping_add(TWIN / WORD_BITS)
+            };
+
+            // SAFETY: By the type invariants there is such a word.
+            (number.wrapping_mul(WORD_BITS), unsafe {
+                self.word_at(number as usize)
+            })
+        })
+    }
+}
+
+/// Its place in a chunk.
+impl<'pool> Slab<'pool> {
+    /// Notes that the slab is to be slab `number` of the pool, in `chunk`.
+    ///
+    /// # Safety
+    ///
+    /// The slab must not be in a chunk yet, and the caller must be the only one who has it.
+    pub(crate) unsafe fn link(self, chunk: NonNull<c_void>, number: u32) {
+        let header = self.header_ptr().as_ptr();
+
+        // SAFETY: The caller is the only one who has the slab.
+        unsafe {
+            (&raw mut (*header).chunk).write(chunk);
+            (&raw mut (*header).number).write(number);
+        }
+    }
+
+    /// The chunk in which the slab stands, as [`Slab::link`] got it.
+    #[inline]
+    pub(super) fn chunk_ptr(self) -> NonNull<c_void> {
+        self.header().chunk
+    }
+
+    /// The number of the slab in its pool.
+    pub(crate) fn number(self) -> u32 {
+        self.header().number
+    }
+}
+
+/// Its blocks.
+impl<'pool> Slab<'pool> {
+    /// The bits of blocks that there are; see [`Header`].
+    ///
+    /// Relaxed: whoever has seen a bit finds it again. What is done to a word because of this comes
+    /// after it, as with C's `READ_ONCE()`.
+    #[inline(always)]
+    pub(crate) fn exists(self) -> u64 {
+        self.header().exists.bits()
+    }
+
+    /// Takes a free block, and returns its bit. `None` if there is none.
+    pub(crate) fn take(self, layout: &SlabLayout) -> Option<u32> {
+        // Nobody takes a block before it exists, where that matters.
+        let exists = if layout.checked {
+            self.exists()
+        } else {
+            u64::MAX
+        };
+
+        self.words(layout)
+            .find_map(|(first, word)| word.take_first(exists).map(|bit| first | bit))
+    }
+
+    /// Gives `bit` back, and with it its block. Returns whether its word had no free block, so that
+    /// nobody may know that the slab has one now.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken the block, and must not use it after this.
+    #[inline(always)]
+    pub(crate) unsafe fn give(self, bit: u32) -> bool {
+        // SAFETY: The block is taken, so there are its bits.
+        unsafe { self.word(bit) }.give(1u64.wrapping_shl(bit))
+    }
+
+    /// Gives back `bit`, if it is that of a block that is allocated. Returns as [`Slab::give`], or
+    /// `None` if the block is free.
+    ///
+    /// # Safety
+    ///
+    /// - The pool must have single bits, and its map lead to the page.
+    /// - If the block is allocated, it must be the caller's, and not be used after this.
+    #[inline(always)]
+    pub(crate) unsafe fn try_give(self, bit: u32) -> Option<bool> {
+        // SAFETY: There is such a block, so there is its bit.
+        unsafe { self.word(bit) }.try_give(bit)
+    }
+
+    /// Whether the slab has a free block; a snapshot.
+    pub(crate) fn has_free(self, layout: &SlabLayout) -> bool {
+        self.words(layout).any(|(_, word)| word.bits() != 0)
+    }
+
+    /// How many free blocks the slab has; a snapshot. If blocks are allocated and freed meanwhile,
+    /// some may be counted twice.
+    pub(crate) fn count_free(self, layout: &SlabLayout) -> u32 {
+        self.words(layout).fold(0, |sum, (_, word)| {
+            sum.wrapping_add(word.bits().count_ones())
+        })
+    }
+
+    /// How many blocks the slab has; a snapshot.
+    pub(crate) fn count(self, layout: &SlabLayout) -> u32 {
+        match self.exists() {
+            0 => 0,
+            exists if layout.words == 1 => exists.count_ones(),
+            _ => layout.geometry.blocks_per_page(),
+        }
+    }
+
+    /// Whether there is the block of `bit`, which is none of a twin, and it is allocated; a
+    /// snapshot.
+    pub(crate) fn is_allocated(self, bit: u32, layout: &SlabLayout) -> bool {
+        // SAFETY: The caller names a bit that the slab has, and a twin only if there are twins.
+        let is_set = |bit| unsafe { self.word(bit) }.bits() & 1u64.wrapping_shl(bit) != 0;
+
+        // Acquire: what is read after that comes after the blocks were added.
+        self.header().exists.bits_acquire() & 1u64.wrapping_shl(bit) != 0
+            && !is_set(bit)
+            && !(layout.twin != 0 && is_set(bit | layout.twin))
+    }
+}
+
+/// Its pages.
+impl<'pool> Slab<'pool> {
+    /// Has all pages of a new slab be vacant but one, which is the caller's: others could be
+    /// faster.
+    ///
+    /// # Safety
+    ///
+    /// To be called once.
+    pub(crate) unsafe fn open(self, layout: &SlabLayout) -> u32 {
+        // INVARIANT: Nobody has one of the others.
+        // Release: as in `vacate`.
+        self.header()
+            .vacant
+            .fetch_add(1u32.wrapping_shl(layout.pages).wrapping_sub(2), Release);
+        0
+    }
+
+    /// Takes a vacant page, which is the caller's then.
+    ///
+    /// Acquire: pairs with [`Slab::vacate`].
+    pub(crate) fn claim_page(self) -> Option<u32> {
+        let vacant = &self.header().vacant;
+        let mut pages = read_once(vacant);
+
+        while pages != 0 {
+            match vacant.cmpxchg(pages, pages & pages.wrapping_sub(1), Acquire) {
+                Ok(_) => return Some(pages.trailing_zeros()),
+                Err(now) => pages = now,
+            }
+        }
+        None
+    }
+
+    /// Gives back a page that the caller has claimed, or has taken the blocks of.
+    ///
+    /// Release: pairs with [`Slab::claim_page`].
+    pub(crate) fn vacate(self, page: u32) {
+        self.header()
+            .vacant
+            .fetch_add(1u32.wrapping_shl(page), Release);
+    }
+
+    /// The memory of a page.
+    ///
+    /// # Safety
+    ///
+    /// The slab must have the page. The caller must have taken a block of it, and not give it back
+    /// while it uses the result; or the page must be in the pool's map; or it must have blocks, and
+    /// nobody else use the pool.
+    #[inline(always)]
+    pub(crate) unsafe fn memory(self, page: u32) -> &'pool Coherent<[u8]> {
+        // SAFETY: By the invariants of `Header`, in each case there is memory, and nobody replaces
+        // it.
+        unsafe {
+            (*self.page_ptr(page).as_ref().get())
+                .as_ref()
+                .unwrap_unchecked()
+        }
+    }
+
+    /// The memory of the page at a [`Place`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Slab::memory`], and the place must be one of the slab's.
+    #[inline(always)]
+    pub(crate) unsafe fn memory_at(self, place: Place) -> &'pool Coherent<[u8]> {
+        // SAFETY: As in `memory`.
+        unsafe {
+            (*self.page_before(place.page()).as_ref().get())
+                .as_ref()
+                .unwrap_unchecked()
+        }
+    }
+
+    /// The memory of a page that the caller has for itself, if there is some.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have claimed the page, and not have given it blocks. It must not write to
+    /// memory that is in the pool's map.
+    pub(crate) unsafe fn claimed(self, page: u32) -> *mut Option<Coherent<[u8]>> {
+        // SAFETY: The page is one of the slab's.
+        unsafe { self.page_ptr(page).as_ref() }.get()
+    }
+
+    /// Makes blocks of the memory of a page. All are free but the first one if it is the caller's.
+    ///
+    /// In a pool whose frees are checked nobody takes one before [`Slab::add_existence`]. Elsewhere
+    /// a CPU that allocates from the slab may take one at once.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have claimed the page and given it memory. If `first_is_taken`, the first
+    /// block is the caller's.
+    pub(crate) unsafe fn fill_words(self, page: u32, first_is_taken: bool, layout: &SlabLayout) {
+        for word in 0..layout.words {
+            let first = word.wrapping_mul(WORD_BITS);
+            let mut bits = layout.bits_of_page(page, word);
+
+            if first_is_taken && word == 0 {
+                // The lowest one.
+                bits &= bits.wrapping_sub(1);
+            }
+            // INVARIANT: There is memory. The release in `Word::give` shows it to who takes a bit.
+            // SAFETY: The layout says how many words there are.
+            unsafe { self.word(first) }.give(bits);
+        }
+    }
+
+    /// Has the blocks of a page exist.
+    ///
+    /// Release, in `Word::give`: a thread that sees this sees the words as they are now or later,
+    /// and finds the page in the map.
+    ///
+    /// # Safety
+    ///
+    /// [`Slab::fill_words`] must have been called, once, and the map, if there is one of pages,
+    /// lead to the page.
+    pub(crate) unsafe fn add_existence(self, page: u32, layout: &SlabLayout) {
+        // INVARIANT: The caller vouches for it.
+        self.header().exists.give(layout.existence_of_page(page));
+    }
+
+    /// Takes the memory away from a page if all its blocks are free. It is vacant after this, but
+    /// for [`Slab::vacate`], which is up to the caller.
+    ///
+    /// If this returns [`None`], a search may have found no free block in the slab meanwhile: then
+    /// the caller must publish it.
+    ///
+    /// # Safety
+    ///
+    /// The pool must have no map with its pages.
+    pub(crate) unsafe fn take_page(self, page: u32, layout: &SlabLayout) -> Option<Coherent<[u8]>> {
+        let bits = |word| layout.bits_of_page(page, word);
+        let existence = layout.existence_of_page(page);
+        let mut taken = 0;
+
+        // Somebody else may be about to do the same, or to add the blocks. Taken before the words
+        // and not only looked at: else the page could go and get other blocks in between, which
+        // this thread would take away from under whoever is about to have them exist.
+        if self.header().exists.take(existence) & existence == 0 {
+            return None;
+        }
+        while taken < layout.words && self.take_all(taken, bits(taken), layout) {
+            taken = taken.wrapping_add(1);
+        }
+        if taken < layout.words {
+            for word in 0..taken {
+                // SAFETY: The words were there to be taken from.
+                unsafe { self.word(word.wrapping_mul(WORD_BITS)) }.give(bits(word));
+            }
+            self.header().exists.give(existence);
+            return None;
+        }
+        // INVARIANT: No block of the page is free or anybody's but this thread's, which forgets it.
+        // SAFETY: This thread has taken all blocks, and by the requirements no map leads to the
+        // page. So nobody else accesses the memory.
+        unsafe { (*self.page_ptr(page).as_ref().get()).take() }
+    }
+
+    /// Takes all of `bits` of a word, or their twins, if all of these blocks are free. Returns
+    /// whether it did.
+    fn take_all(self, word: u32, bits: u64, layout: &SlabLayout) -> bool {
+        let first = word.wrapping_mul(WORD_BITS);
+        // SAFETY: There is such a word.
+        let single = unsafe { self.word(first) };
+        let taken = single.take(bits) & bits;
+        if taken == bits {
+            return true;
+        }
+        let rest = bits & !taken;
+        if layout.twin != 0 {
+            // SAFETY: There is a twin of each bit.
+            let twins = unsafe { self.word(first | layout.twin) };
+
+            let twins_taken = twins.take(rest) & rest;
+            if twins_taken == rest {
+                return true;
+            }
+            if twins_taken != 0 {
+                twins.give(twins_taken);
+            }
+        }
+        if taken != 0 {
+            single.give(taken);
+        }
+        false
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What drivers use: in Rust, pools and blocks with types; in C, functions that check what they are
+//! given.
+
+pub(crate) mod block;
+pub(crate) mod c_pool;
+pub(crate) mod managed;
+pub(crate) mod payload;
+pub(crate) mod pool;

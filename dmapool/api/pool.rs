@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pool as its users see it.
+
+use super::{
+    super::{
+        allocator::{
+            geometry::Geometry,
+            options::Options,
+            pool::RawPool,
+            statistics::Statistics,
+            tokens::RawBlock, //
+        },
+        module::instance::Instance,
+        sys::{
+            c_string::Readable,
+            context, //
+        },
+    },
+    block::Block,
+    payload::Payload, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    alloc::Flags,
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    prelude::*, //
+};
+
+/// A pool of equal blocks of coherent DMA memory for one device.
+///
+/// A pool gets memory in pages by `dma_alloc_coherent()` and hands it out in blocks of the size,
+/// alignment and boundary that its [`Geometry`] says. It grows when it must, and gives its pages
+/// back when it is dropped.
+///
+/// - `'bound`: how long the device is bound to its driver. The pool cannot outlive it.
+/// - `T`: what a block holds, a [`Payload`]; plain bytes if not given.
+///
+/// All methods take `&self` and may be called by any number of threads at once, and most of them by
+/// interrupt handlers as well. There is no lock.
+///
+/// Making and dropping a pool may sleep, and should not happen while memory is reclaimed. A pool
+/// that is dropped in an interrupt handler, or with interrupts or preemption disabled, stays with
+/// all its memory, and the log says so.
+///
+/// Corresponds to C's `struct dma_pool`. For a pool that the device's driver core destroys, see
+/// [`Pool::new_managed`].
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     device::{
+///         Bound,
+///         Device, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Pool, //
+/// };
+///
+/// fn example(dev: &Device<Bound>) -> Result {
+///     let geometry = Geometry::new::<64, 64, 4096>();
+///     let pool = Pool::<[u8]>::new(dev, c"commands", geometry)?;
+///
+///     let block = pool.alloc(GFP_KERNEL)?;
+///     assert!(block.dma_address() % 64 == 0);
+///     Ok(())
+/// }
+/// ```
+///
+/// A pool cannot outlive the binding of its device:
+///
+/// ```compile_fail
+/// use kernel::{
+///     device::{
+///         Bound,
+///         Device, //
+///     },
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     Pool, //
+/// };
+///
+/// fn outlive(dev: &Device<Bound>) -> Result<Pool<'static>> {
+///     Pool::new(dev, c"commands", Geometry::new::<64, 64, 0>())
+/// }
+/// ```
+///
+/// # Invariants
+///
+/// `instance` is in a [`KBox`] that this owns, and the pool's blocks can hold a `T`.
+pub struct Pool<'bound, T: Payload + ?Sized = [u8]> {
+    // Not in this value itself: debugfs knows where it is, and safe code can free the memory of a
+    // value without dropping it, even if that is pinned.
+    instance: NonNull<Instance<'bound>>,
+    owns: PhantomData<Instance<'bound>>,
+    payload: PhantomData<fn() -> PhantomData<T>>,
+}
+
+// SAFETY: Any thread may use a pool, and drop it.
+unsafe impl<T: Payload + ?Sized> Send for Pool<'_, T> {}
+// SAFETY: As above.
+unsafe impl<T: Payload + ?Sized> Sync for Pool<'_, T> {}
+
+impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
+    /// A pool for `dev` of blocks with `geometry`; `name` is for diagnostics and kept whole.
+    ///
+    /// Process context; may sleep. No DMA memory is allocated before the first block is, but for a
+    /// reserve.
+    ///
+    /// Corresponds to C's `dma_pool_create()`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ENOMEM`]: no memory for the pool's own data.
+    /// - [`EINVAL`], and the device's log says which: a block of this geometry is too small for a
+    ///   `T` or not aligned for it; the device has no mask for coherent DMA; or the caller may not
+    ///   sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Pool, //
+    /// };
+    ///
+    /// /// A pool as part of something larger.
+    /// struct Queue<'bound> {
+    ///     pool: Pool<'bound, u64>,
+    /// }
+    ///
+    /// impl<'bound> Queue<'bound> {
+    ///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
+    ///         Ok(Self {
+    ///             pool: Pool::new(dev, c"queue", Geometry::of::<u64>())?,
+    ///         })
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// A block cannot lie beside its pool, because it would borrow from there. Keep it as a token
+    /// ([`Block::into_raw`]), or have the pool managed:
+    ///
+    /// ```compile_fail,E0505
+    /// use kernel::{
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Block,
+    ///     Geometry,
+    ///     Pool, //
+    /// };
+    ///
+    /// struct Queue<'bound> {
+    ///     pool: Pool<'bound, u64>,
+    ///     block: Block<'bound, u64>,
+    /// }
+    ///
+    /// impl<'bound> Queue<'bound> {
+    ///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
+    ///         let pool = Pool::new(dev, c"queue", Geometry::of::<u64>())?;
+    ///         let block = pool.alloc(GFP_KERNEL)?;
+    ///
+    ///         Ok(Self { pool, block })
+    ///     }
+    /// }
+    /// ```
+    pub fn new(dev: &'bound Device<Bound>, name: &CStr, geometry: Geometry) -> Result<Self> {
+        Self::new_with(dev, name, geometry, Options::new())
+    }
+
+    /// Like [`Pool::new`], with more to it; see [`Options`].
+    ///
+    /// Process context; may sleep. Corresponds to C's `dma_pool_create_node()`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::new`]; also [`ENOMEM`] if the reserve cannot be filled, and [`EINVAL`] if it is
+    /// too large or there is no such node.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     alloc::NumaNode,
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Options,
+    ///     Pool, //
+    /// };
+    ///
+    /// fn example(dev: &Device<Bound>) -> Result<Pool<'_>> {
+    ///     let geometry = Geometry::new::<256, 256, 0>();
+    ///     let options = Options::new().node(NumaNode::new(0)?);
+    ///
+    ///     Pool::new_with(dev, c"node 0", geometry, options)
+    /// }
+    /// ```
+    pub fn new_with(
+        dev: &'bound Device<Bound>,
+        name: &CStr,
+        geometry: Geometry,
+        options: Options,
+    ) -> Result<Self> {
+        if !context::may_sleep() {
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {}: not made where nothing may sleep\n",
+                Readable(name)
+            );
+            return Err(EINVAL);
+        }
+        if !T::fits(&geometry) {
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {}: blocks of {} bytes aligned to {} cannot hold a {}\n",
+                Readable(name),
+                geometry.size(),
+                geometry.align(),
+                core::any::type_name::<T>()
+            );
+            return Err(EINVAL);
+        }
+        if !has_mask(dev) {
+            dev_err!(
+                dev,
+                "rust_dmapool: pool {}: the device has no mask for coherent DMA\n",
+                Readable(name)
+            );
+            return Err(EINVAL);
+        }
+        // SAFETY: Only dropping the box frees the pool.
+        let instance = unsafe { Instance::new(dev, name, geometry, options)? };
+
+        // INVARIANT: This is a box, that is never null, and `T` fits.
+        Ok(Self {
+            instance: NonNull::new(KBox::into_raw(instance)).ok_or(ENOMEM)?,
+            owns: PhantomData,
+            payload: PhantomData,
+        })
+    }
+
+    pub(crate) fn instance(&self) -> &Instance<'bound> {
+        // SAFETY: By the type invariants it is there as long as this.
+        unsafe { self.instance.as_ref() }
+    }
+
+    #[inline]
+    fn raw(&self) -> &RawPool<'bound> {
+        // SAFETY: By the type invariants it is there as long as this.
+        unsafe { &self.instance.as_ref().raw }
+    }
+
+    /// Allocates a block. Its contents are unspecified, unless `flags` contain `__GFP_ZERO` or the
+    /// kernel runs with `init_on_alloc=1`.
+    ///
+    /// Any context that `flags` allow, down to a hard interrupt with [`GFP_ATOMIC`]. If `flags`
+    /// allow it this may sleep, also when a block is free: to give this CPU a page of its own.
+    /// Takes a few steps if the slab of this CPU has a free block; else a search, in which each
+    /// step covers up to 64 slabs, and as many steps as there are slabs before it fails.
+    ///
+    /// With `CONFIG_PREEMPT_RT` the system has no memory for callers that cannot be preempted.
+    /// There the pool does not grow; free blocks and those of a reserve are allocated as elsewhere.
+    ///
+    /// Corresponds to C's `dma_pool_alloc()`.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if all blocks are allocated, or are just being given back to the system by
+    /// [`Pool::shrink`], and the system has no memory for a page, or none of the alignment and
+    /// boundary that were asked for ([`Geometry::check`]): the log says that, once for each pool.
+    /// The pool is as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     irq::IrqReturn,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::Pool;
+    ///
+    /// fn handle_interrupt(pool: &Pool<'_>) -> IrqReturn {
+    ///     match pool.alloc(GFP_ATOMIC) {
+    ///         Ok(_block) => IrqReturn::Handled,
+    ///         Err(_) => IrqReturn::None,
+    ///     }
+    /// }
+    /// ```
+    #[inline]
+    pub fn alloc(&self, flags: Flags) -> Result<Block<'_, T>> {
+        let block = self.raw().alloc(flags)?;
+
+        // SAFETY: The block is new and its pool is borrowed. By the type invariants `T` fits.
+        Ok(unsafe { Block::new(block) })
+    }
+
+    /// Allocates a block and fills it with zeroes.
+    ///
+    /// Context as [`Pool::alloc`]. Corresponds to C's `dma_pool_zalloc()`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::alloc`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     io::io_read,
+    ///     prelude::*, //
+    /// };
+    ///
+    /// # fn example(pool: &rust_dmapool::Pool<'_, [u32; 4]>) -> Result {
+    /// let block = pool.zalloc(GFP_KERNEL)?;
+    ///
+    /// assert!(io_read!(block, [build: 3]) == 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn zalloc(&self, flags: Flags) -> Result<Block<'_, T>> {
+        self.alloc(flags | __GFP_ZERO)
+    }
+
+    /// Allocates a block for each element of `blocks`, all or none.
+    ///
+    /// Blocks that the elements held are freed first. Context, and cost for each block, as
+    /// [`Pool::alloc`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::alloc`]; all elements are `None` then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// let mut ring = [const { None }; 64];
+    ///
+    /// pool.alloc_bulk(&mut ring, GFP_KERNEL)?;
+    /// for block in ring.iter().flatten() {
+    ///     pr_info!("{:#x}\n", block.dma_address());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn alloc_bulk<'pool>(
+        &'pool self,
+        blocks: &mut [Option<Block<'pool, T>>],
+        flags: Flags,
+    ) -> Result {
+        blocks.fill_with(|| None);
+
+        let result = blocks.iter_mut().try_for_each(|element| {
+            *element = Some(self.alloc(flags)?);
+            Ok(())
+        });
+        if result.is_err() {
+            blocks.fill_with(|| None);
+        }
+        result
+    }
+
+    /// Grows the pool until it has `count` free blocks, so that it need not grow soon.
+    ///
+    /// For a moment, not for good: somebody else may allocate them, or [`Pool::shrink`] give them
+    /// back. For blocks that are kept see [`Options::min_nr`].
+    ///
+    /// Any context that `flags` allow, but in time proportional to the number of pages.
+    ///
+    /// # Errors
+    ///
+    /// [`ENOMEM`] if there is not enough memory: nobody is killed for it, and what the system
+    /// cannot have at all is not tried. Pages that were added until then stay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// // A queue of 256 commands is about to be started.
+    /// pool.prefill(256, GFP_KERNEL)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prefill(&self, count: usize, flags: Flags) -> Result {
+        self.raw().prefill(count, flags)
+    }
+
+    /// Gives pages in which no block is allocated back to the system, and returns how many. Those
+    /// of the reserve stay.
+    ///
+    /// Process context with interrupts enabled; may sleep. Elsewhere it does nothing, and the log
+    /// says so. Others may allocate and free meanwhile.
+    /// C's pools never give anything back before they are destroyed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) {
+    /// dev_info!(pool.device(), "{} pages given back\n", pool.shrink());
+    /// # }
+    /// ```
+    pub fn shrink(&self) -> usize {
+        self.raw().shrink()
+    }
+
+    /// Takes back the ownership that [`Block::into_raw`] gave up, once for each time.
+    ///
+    /// Any context. In O(1), by one atomic operation.
+    ///
+    /// Nothing about this is unsafe: whatever tokens come in, no block gets a second owner. What a
+    /// token cannot show is that the device means it: one that is told two tokens can exchange
+    /// them, and one that completes a command too early can go on writing to its block.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if no block of this pool is out under this token: it was invented, was turned
+    /// back already, or is of another pool. A token that was turned back is not good again before
+    /// the same block has gone out 2^31 times more. To invent one is to guess one of 2^31 numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// let raw = pool.alloc(GFP_KERNEL)?.into_raw()?;
+    ///
+    /// drop(pool.from_raw(raw)?);
+    /// assert!(pool.from_raw(raw).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[allow(clippy::wrong_self_convention)] // Named after the other half, `Block::into_raw`.
+    pub fn from_raw(&self, raw: RawBlock) -> Result<Block<'_, T>>
+    where
+        T: Send,
+    {
+        let block = self.raw().take_back(raw).ok_or(EINVAL)?;
+
+        // SAFETY: The block is the caller's, and its pool is borrowed. By the type invariants `T`
+        // fits.
+        Ok(unsafe { Block::new(block) })
+    }
+
+    /// See [`RawPool::unpublished_slabs`].
+    #[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
+    pub(crate) fn unpublished_slabs(&self) -> usize {
+        self.raw().unpublished_slabs()
+    }
+
+    /// The geometry of the pool's blocks. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> usize {
+    /// pool.geometry().size()
+    /// # }
+    /// ```
+    #[inline]
+    pub fn geometry(&self) -> &Geometry {
+        self.raw().geometry()
+    }
+
+    /// The device that the pool's memory is mapped for. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) {
+    /// dev_info!(pool.device(), "has a pool\n");
+    /// # }
+    /// ```
+    pub fn device(&self) -> &'bound Device<Bound> {
+        self.raw().dev
+    }
+
+    /// The name that the pool was given. Any context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) {
+    /// dev_info!(pool.device(), "has the pool {}\n", pool.name());
+    /// # }
+    /// ```
+    pub fn name(&self) -> &CStr {
+        &self.raw().name
+    }
+
+    /// Counts what the pool holds: a snapshot that need not be consistent while others allocate.
+    ///
+    /// Any context, but in time proportional to the number of pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> bool {
+    /// pool.statistics().live == 0
+    /// # }
+    /// ```
+    pub fn statistics(&self) -> Statistics {
+        self.raw().statistics()
+    }
+}
+
+impl<T: Payload + ?Sized> Drop for Pool<'_, T> {
+    fn drop(&mut self) {
+        // DMA memory is given back and debugfs is changed, and both may sleep.
+        if context::may_sleep() {
+            // SAFETY: By the type invariants, and nobody borrows from the pool any more.
+            drop(unsafe { KBox::from_raw(self.instance.as_ptr()) });
+        } else {
+            dev_err!(
+                self.device(),
+                "rust_dmapool: pool {}: kept, because it was dropped where nothing may sleep\n",
+                Readable(self.name())
+            );
+        }
+    }
+}
+
+/// Whether somebody has said which memory the device can reach. `dma_alloc_coherent()` warns if
+/// not.
+fn has_mask(dev: &Device<Bound>) -> bool {
+    let dev: *const bindings::device = ptr::from_ref(dev).cast();
+
+    // SAFETY: The device is there, and drivers set its mask before they allocate.
+    unsafe { (*dev).coherent_dma_mask != 0 }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA pools. Each room uses only those before it:
+//!
+//! | directory | holds |
+//! | --- | --- |
+//! | `sys/` | what the kernel says of flags, contexts and strings |
+//! | `allocator/` | pages, which of their blocks are free, and how one is found |
+//! | `module/` | a pool as this module keeps it, and debugfs |
+//! | `api/` | what drivers use, in Rust and in C |
+
+mod allocator;
+mod api;
+mod module;
+mod sys;
+#[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
+mod tests;
+
+pub use allocator::{
+    geometry::{
+        Geometry,
+        InvalidGeometry, //
+    },
+    options::Options,
+    statistics::Statistics,
+    tokens::RawBlock, //
+};
+pub use api::{
+    block::Block,
+    managed::{
+        DataBeforeDevres,
+        Managed, //
+    },
+    payload::Payload,
+    pool::Pool, //
+};
+
+pub(crate) use allocator::{
+    init::want_poison,
+    memory::pages_held, //
+};
+pub(crate) use module::{
+    debugfs,
+    module_ref::wait_for_last, //
+};

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What drivers use, as far as there is no devres in it.
+
+#[path = "../../../dmapool/api/block.rs"]
+pub(crate) mod block;
+#[path = "../../../dmapool/api/c_pool.rs"]
+mod c_pool;
+#[path = "../../../dmapool/api/payload.rs"]
+pub(crate) mod payload;
+#[path = "../../../dmapool/api/pool.rs"]
+pub(crate) mod pool;
