@@ -21,7 +21,8 @@ use workloads::{
     measure,
     pools::{
         new_rust_pool,
-        AnyPool, //
+        AnyPool,
+        CPool, //
     },
     run_all,
     Extent, //
@@ -104,13 +105,35 @@ fn slab_bytes() -> i64 {
 /// What a pool of many pages takes besides their memory, for each 4 KiB of it.
 fn metadata(dev: &Device<Bound>, size: usize) -> Result {
     const PAGES: usize = 16_384;
-    let pool = new_rust_pool(dev, [size, size, 0])?;
+    let pool = new_rust_pool(dev, [size, size, 0], 0)?;
     let before = slab_bytes();
 
     pool.prefill(PAGES * 4096 / size, GFP_KERNEL)?;
     let after = slab_bytes();
     let pages = i64::from(pool.statistics().pages);
     pr_info!("metadata {size} {}\n", (after - before) / pages.max(1));
+    Ok(())
+}
+
+/// What a pool with one block takes besides the page in which that lies.
+fn one_block<const OURS: bool>(dev: &Device<Bound>) -> Result {
+    // The counter is off by what each CPU keeps to itself.
+    const POOLS: usize = 10_000;
+    let mut pools = KVVec::with_capacity(POOLS, GFP_KERNEL)?;
+    let before = slab_bytes();
+
+    for _ in 0..POOLS {
+        let pool = CPool::<OURS, false>::new(dev, [64, 64, 0])?;
+        let block = pool.alloc().ok_or(ENOMEM)?;
+
+        pools.push((pool, block), GFP_KERNEL)?;
+    }
+    let each = (slab_bytes() - before) / POOLS as i64;
+    for (pool, block) in pools {
+        pool.free(block);
+    }
+    let name = <CPool<OURS, false> as AnyPool>::NAME;
+    pr_info!("one-block {name} {each}\n");
     Ok(())
 }
 
@@ -143,6 +166,8 @@ impl kernel::Module for Bench {
         for size in [8, 16, 64, 256, 1024, 4096] {
             metadata(dev, size)?;
         }
+        one_block::<false>(dev)?;
+        one_block::<true>(dev)?;
         pr_info!("block {}\n", size_of::<Block<'_>>());
         pr_info!("done\n");
         Ok(Bench)

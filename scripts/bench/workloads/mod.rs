@@ -47,6 +47,10 @@ pub(crate) struct Workload {
     /// Blocks that each thread has at once.
     pub(crate) blocks: usize,
     kind: Kind,
+    /// Whether whoever allocates asks for zeroes.
+    zeroed: bool,
+    /// Blocks in the reserve, in a pool that can have one.
+    min_nr: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -67,6 +71,8 @@ enum Kind {
     HandOver,
     /// Make a pool, allocate all, free them, destroy the pool.
     Grow,
+    /// Make as many pools, and destroy them.
+    Make,
     /// Allocate all, one by one; only that counts.
     Single,
     /// Allocate all at once; only that counts.
@@ -77,13 +83,17 @@ const SMALL: [usize; 3] = [64, 64, 0];
 const LARGE: [usize; 3] = [4096, 4096, 0];
 
 /// The first six are those of `mm/dmapool_test.c`.
-const WORKLOADS: [Workload; 18] = [
+const WORKLOADS: [Workload; 23] = [
     Workload::new("row-16", [16, 16, 0], 8192, Kind::Row),
     Workload::new("row-64", SMALL, 8192, Kind::Row),
     Workload::new("row-256", [256, 256, 0], 8192, Kind::Row),
     Workload::new("row-1024", [1024, 1024, 0], 2048, Kind::Row),
     Workload::new("row-4096", LARGE, 1024, Kind::Row),
     Workload::new("row-68", [68, 32, 4096], 8192, Kind::Row),
+    Workload::new("gaps-96", [96, 32, 256], 8192, Kind::Row),
+    Workload::new("zalloc-64", SMALL, 8192, Kind::Row).zeroed(),
+    Workload::new("zalloc-1024", [1024, 1024, 0], 2048, Kind::Row).zeroed(),
+    Workload::new("min_nr-4", SMALL, 8192, Kind::Row).reserve(4),
     Workload::new("lifo", SMALL, 1, Kind::Lifo),
     Workload::new("random-free", SMALL, 8192, Kind::Random),
     Workload::new("churn-90", SMALL, 8192, Kind::Churn),
@@ -94,6 +104,7 @@ const WORKLOADS: [Workload; 18] = [
     Workload::new("hand-over", SMALL, RING, Kind::HandOver),
     Workload::new("grow-64", SMALL, 8192, Kind::Grow),
     Workload::new("grow-4096", LARGE, 1024, Kind::Grow),
+    Workload::new("make-500", SMALL, 500, Kind::Make),
     Workload::new("alloc-single", SMALL, 1024, Kind::Single),
     Workload::new("alloc-bulk", SMALL, 1024, Kind::Bulk),
 ];
@@ -105,14 +116,26 @@ impl Workload {
             geometry,
             blocks,
             kind,
+            zeroed: false,
+            min_nr: 0,
         }
+    }
+
+    const fn zeroed(mut self) -> Self {
+        self.zeroed = true;
+        self
+    }
+
+    const fn reserve(mut self, min_nr: usize) -> Self {
+        self.min_nr = min_nr;
+        self
     }
 
     /// Whether this says something with that many threads.
     fn wants(self, threads: u32) -> bool {
         match self.kind {
             Kind::HandOver => threads == 2,
-            Kind::Grow | Kind::Single | Kind::Bulk => threads == 1,
+            Kind::Grow | Kind::Make | Kind::Single | Kind::Bulk => threads == 1,
             // A million blocks for each thread are too many.
             Kind::Live => threads == 1 || self.blocks < 100_000,
             _ => true,
@@ -143,6 +166,19 @@ pub(crate) fn measure<P: AnyPool>(
             }
             Ok(Cost::new(time, w.blocks * rounds))
         }
+        Kind::Make => {
+            let time = nanoseconds(|| {
+                for _ in 0..rounds {
+                    let mut pools = KVec::with_capacity(w.blocks, GFP_KERNEL)?;
+
+                    for _ in 0..w.blocks {
+                        pools.push(new()?, GFP_KERNEL)?;
+                    }
+                }
+                Ok(())
+            })?;
+            Ok(Cost::new(time, w.blocks * rounds))
+        }
         _ if threads == 1 && cfg!(not(CONFIG_SMP)) => work(&new()?, w, rounds, &Gate::new(1), 1),
         Kind::Apart => {
             let mut pools = KVec::new();
@@ -159,7 +195,7 @@ pub(crate) fn measure<P: AnyPool>(
 }
 
 /// What only this project's pool has: the cost of allocating alone, one by one and in bulk.
-fn measure_bulk(pool: &RustPool<'_>, w: Workload, rounds: usize) -> Result<Cost> {
+fn measure_bulk(pool: &Pool<'_>, w: Workload, rounds: usize) -> Result<Cost> {
     let mut blocks = KVVec::with_capacity(w.blocks, GFP_KERNEL)?;
     for _ in 0..w.blocks {
         blocks.push(None, GFP_KERNEL)?;
@@ -173,7 +209,7 @@ fn measure_bulk(pool: &RustPool<'_>, w: Workload, rounds: usize) -> Result<Cost>
                 return pool.alloc_bulk(&mut blocks, GFP_KERNEL);
             }
             for block in blocks.iter_mut() {
-                *block = Some(Pool::alloc(pool, GFP_KERNEL)?);
+                *block = Some(pool.alloc(GFP_KERNEL)?);
             }
             Ok(())
         })?;
@@ -215,7 +251,7 @@ pub(crate) fn run_all(
     for w in WORKLOADS {
         // The larger ones take fewer rounds to say as much.
         let rounds = match w.kind {
-            Kind::Grow => extent.rounds.div_ceil(10),
+            Kind::Grow | Kind::Make => extent.rounds.div_ceil(10),
             _ => extent.rounds,
         } as usize;
 
@@ -225,30 +261,57 @@ pub(crate) fn run_all(
             for threads in (0..6).map(|power| 1 << power) {
                 if threads <= extent.threads && w.wants(threads) {
                     run(dev, w, rounds, threads)?;
-                    if !matches!(w.kind, Kind::Grow | Kind::Single | Kind::Bulk) {
+                    let is_of_pools =
+                        matches!(w.kind, Kind::Grow | Kind::Make | Kind::Single | Kind::Bulk);
+                    if !is_of_pools && !w.zeroed && w.min_nr == 0 {
                         peers(w, rounds, threads)?;
                     }
                 }
             }
         }
     }
-    worst(CPool::<false>::new(dev, SMALL)?)?;
-    worst(new_rust_pool(dev, SMALL)?)
+    worst(CPool::<false, false>::new(dev, SMALL)?)?;
+    worst(RustPool::<false>(new_rust_pool(dev, SMALL, 0)?))
 }
 
 /// Runs `w` once, one pool after the other.
 fn run(dev: &Device<Bound>, w: Workload, rounds: usize, threads: u32) -> Result {
     if matches!(w.kind, Kind::Single | Kind::Bulk) {
-        let cost = measure_bulk(&new_rust_pool(dev, w.geometry)?, w, rounds)?;
+        let cost = measure_bulk(&new_rust_pool(dev, w.geometry, 0)?, w, rounds)?;
 
         report(w, threads, "rust", cost);
         return Ok(());
     }
-    measure(|| CPool::<false>::new(dev, w.geometry), w, rounds, threads)?;
-    measure(|| new_rust_pool(dev, w.geometry), w, rounds, threads)?;
-    // These say what the interface for C costs.
-    if matches!(w.kind, Kind::Row | Kind::Lifo) {
-        measure(|| CPool::<true>::new(dev, w.geometry), w, rounds, threads)?;
+    if w.zeroed {
+        compare::<true>(dev, w, rounds, threads)
+    } else {
+        compare::<false>(dev, w, rounds, threads)
+    }
+}
+
+fn compare<const ZERO: bool>(
+    dev: &Device<Bound>,
+    w: Workload,
+    rounds: usize,
+    threads: u32,
+) -> Result {
+    let new_rust = || Ok(RustPool::<ZERO>(new_rust_pool(dev, w.geometry, w.min_nr)?));
+
+    measure(
+        || CPool::<false, ZERO>::new(dev, w.geometry),
+        w,
+        rounds,
+        threads,
+    )?;
+    measure(new_rust, w, rounds, threads)?;
+    // These say what the interface for C costs, which has no reserve.
+    if matches!(w.kind, Kind::Row | Kind::Lifo | Kind::Make) && w.min_nr == 0 {
+        measure(
+            || CPool::<true, ZERO>::new(dev, w.geometry),
+            w,
+            rounds,
+            threads,
+        )?;
     }
     Ok(())
 }

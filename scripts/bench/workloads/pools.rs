@@ -14,6 +14,7 @@ use kernel::{
 use rust_dmapool::{
     Block,
     Geometry,
+    Options,
     Pool, //
 };
 
@@ -49,13 +50,14 @@ extern "C" {
     fn rust_dma_pool_free(pool: *mut bindings::dma_pool, address: *mut c_void, dma: u64);
 }
 
-/// A pool as C drivers see it: the kernel's own, or if `OURS` this project's.
-pub(crate) struct CPool<const OURS: bool>(*mut bindings::dma_pool);
+/// A pool as C drivers see it: the kernel's own, or if `OURS` this project's. If `ZERO`, its blocks
+/// are zeroed.
+pub(crate) struct CPool<const OURS: bool, const ZERO: bool>(*mut bindings::dma_pool);
 
 // SAFETY: C's pools may be used by any number of threads.
-unsafe impl<const OURS: bool> Sync for CPool<OURS> {}
+unsafe impl<const OURS: bool, const ZERO: bool> Sync for CPool<OURS, ZERO> {}
 // SAFETY: As above.
-unsafe impl<const OURS: bool> Send for CPool<OURS> {}
+unsafe impl<const OURS: bool, const ZERO: bool> Send for CPool<OURS, ZERO> {}
 
 /// What C's `dma_pool_alloc()` returns.
 pub(crate) struct CBlock(*mut c_void, u64);
@@ -63,7 +65,7 @@ pub(crate) struct CBlock(*mut c_void, u64);
 // SAFETY: These are just addresses.
 unsafe impl Send for CBlock {}
 
-impl<const OURS: bool> CPool<OURS> {
+impl<const OURS: bool, const ZERO: bool> CPool<OURS, ZERO> {
     pub(crate) fn new(dev: &Device<Bound>, [size, align, boundary]: [usize; 3]) -> Result<Self> {
         let dev = ptr::from_ref(dev).cast_mut();
         let (name, node) = (c"bench".as_char_ptr(), bindings::NUMA_NO_NODE);
@@ -83,7 +85,7 @@ impl<const OURS: bool> CPool<OURS> {
     }
 }
 
-impl<const OURS: bool> Drop for CPool<OURS> {
+impl<const OURS: bool, const ZERO: bool> Drop for CPool<OURS, ZERO> {
     fn drop(&mut self) {
         let destroy = if OURS {
             rust_dma_pool_destroy
@@ -96,19 +98,25 @@ impl<const OURS: bool> Drop for CPool<OURS> {
     }
 }
 
-impl<const OURS: bool> AnyPool for CPool<OURS> {
+impl<const OURS: bool, const ZERO: bool> AnyPool for CPool<OURS, ZERO> {
     const NAME: &'static str = if OURS { "rust-c" } else { "c" };
     type Held<'a> = CBlock;
 
     #[inline(always)]
     fn alloc(&self) -> Option<CBlock> {
+        let zero = if ZERO {
+            1 << bindings::___GFP_ZERO_BIT
+        } else {
+            0
+        };
+        let flags = bindings::GFP_KERNEL | zero;
         let mut dma = 0;
         // SAFETY: The pool exists.
         let cpu = unsafe {
             if OURS {
-                rust_dma_pool_alloc(self.0, bindings::GFP_KERNEL, &mut dma)
+                rust_dma_pool_alloc(self.0, flags, &mut dma)
             } else {
-                bindings::dma_pool_alloc(self.0, bindings::GFP_KERNEL, &mut dma)
+                bindings::dma_pool_alloc(self.0, flags, &mut dma)
             }
         };
 
@@ -128,10 +136,10 @@ impl<const OURS: bool> AnyPool for CPool<OURS> {
     }
 }
 
-/// The pool of this project.
-pub(crate) type RustPool<'bound> = Pool<'bound>;
+/// The pool of this project. If `ZERO`, its blocks are zeroed.
+pub(crate) struct RustPool<'bound, const ZERO: bool>(pub(crate) Pool<'bound>);
 
-impl<'bound> AnyPool for RustPool<'bound> {
+impl<const ZERO: bool> AnyPool for RustPool<'_, ZERO> {
     const NAME: &'static str = "rust";
     type Held<'a>
         = Block<'a>
@@ -140,7 +148,11 @@ impl<'bound> AnyPool for RustPool<'bound> {
 
     #[inline(always)]
     fn alloc(&self) -> Option<Block<'_>> {
-        Pool::alloc(self, GFP_KERNEL).ok()
+        if ZERO {
+            self.0.zalloc(GFP_KERNEL).ok()
+        } else {
+            self.0.alloc(GFP_KERNEL).ok()
+        }
     }
 
     #[inline(always)]
@@ -149,11 +161,13 @@ impl<'bound> AnyPool for RustPool<'bound> {
     }
 }
 
+/// A pool with `min_nr` blocks in its reserve.
 pub(crate) fn new_rust_pool<'a>(
     dev: &'a Device<Bound>,
     [size, align, boundary]: [usize; 3],
-) -> Result<RustPool<'a>> {
+    min_nr: usize,
+) -> Result<Pool<'a>> {
     let geometry = Geometry::check(size, align, boundary)?;
 
-    Pool::new(dev, c"bench", geometry)
+    Pool::new_with(dev, c"bench", geometry, Options::new().min_nr(min_nr))
 }
