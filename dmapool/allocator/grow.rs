@@ -104,7 +104,7 @@ impl RawPool<'_> {
             return Err(ENOMEM);
         }
         let flags = gfp::without_oom(flags);
-        let mut free = self.count_free().saturating_sub(self.reserved());
+        let mut free = self.count_free();
 
         while free < count as u64 {
             let (slab, page) = self.vacant_page(flags)?;

@@ -106,6 +106,30 @@ mod suite {
         Ok(())
     }
 
+    /// Blocks of the reserve are none of those that are prefilled, nor taken for missing ones.
+    #[test]
+    fn is_beside_what_is_prefilled() -> Result {
+        let device = TestDevice::new(c"dmapool-reserve-prefill")?;
+        let pool = new_pool(&device)?;
+        let pages = pool.statistics().pages;
+        let count = 10 * GEOMETRY.blocks_per_page() as usize;
+
+        // No more than is missing, and nothing if nothing is.
+        for _ in 0..2 {
+            pool.prefill(count, GFP_KERNEL)?;
+            assert_eq!(pool.statistics().pages, pages + 10);
+        }
+        let blocks = device.starved(|| {
+            (0..count).try_fold(KVec::new(), |mut blocks, _| {
+                blocks.push(pool.alloc(GFP_KERNEL | __GFP_NOWARN)?, GFP_KERNEL)?;
+                Ok::<_, Error>(blocks)
+            })
+        })?;
+        assert!(is_full(&pool));
+        drop(blocks);
+        Ok(())
+    }
+
     /// The pool does not grow for those who may not wait, while there is a reserve.
     #[test]
     fn taken_before_growing() -> Result {
