@@ -51,7 +51,7 @@ const SPARE_PAGES: u32 = 3;
 ///
 /// # Invariants
 ///
-/// - `current` is a slab, as [`Slab::as_raw`] has it, plus the number of one of its words.
+/// - `current` is a slab with the number of one of its words, as [`Slab::as_raw_with`] has it.
 /// - That slab and `added` are of the pool that this belongs to, or null before it is used.
 /// - `flip` is 0, or the `twin` of the pool's layout.
 #[repr(align(64))]
@@ -155,24 +155,15 @@ impl Cpus {
 /// `current` must be of the field with this name, and `'a` end before the pool does.
 #[inline(always)]
 unsafe fn split<'a>(current: *mut Word) -> (Slab<'a>, usize) {
-    // What is below the alignment of a slab.
-    let word = current.addr() & (WORD_BITS as usize - 1);
-    let slab = current.map_addr(|addr| addr & !(WORD_BITS as usize - 1));
-
     // SAFETY: By the invariants of `Cpu` this is a slab, which is never null. The loads of the slab
     // depend on the address that was loaded, and so come after it, as with C's
     // `rcu_dereference()`: they see the slab that `Cpu::switch` released.
-    let slab = unsafe { Slab::from_raw(NonNull::new_unchecked(slab)) };
-
-    (slab, word)
+    unsafe { Slab::from_raw_with(NonNull::new_unchecked(current)) }
 }
 
 /// The reverse.
 fn join(slab: Slab<'_>, bit: u32) -> *mut Word {
-    // CAST: Less than 64.
-    slab.as_raw()
-        .as_ptr()
-        .map_addr(|addr| addr | (bit / WORD_BITS) as usize)
+    slab.as_raw_with(bit / WORD_BITS).as_ptr()
 }
 
 impl Cpu {

@@ -41,6 +41,10 @@ use kernel::{
     prelude::*, //
 };
 
+/// Bytes of a cache line. The words of a slab begin one, and their twins the next. No two slabs are
+/// in one, because CPUs write to them all the time.
+pub(crate) const LINE: usize = 64;
+
 /// How far apart twins are, in bits: a cache line.
 pub(crate) const TWIN: u32 = 512;
 
@@ -150,10 +154,6 @@ impl SlabLayout {
     /// How a slab lies in memory.
     // Nothing here can overflow: there are at most 16 pages and 4,096 bits.
     pub(crate) fn allocation(&self) -> Result<SlabAllocation> {
-        /// Bytes of a cache line. The words of a slab begin one, and their twins the next. No two
-        /// slabs are in one, because CPUs write to them all the time.
-        const LINE: usize = 64;
-
         let pages = RECORD_OF_PAGE.wrapping_mul(self.pages).wrapping_add(HEADER);
         let words = (pages as usize).next_multiple_of(LINE);
         let bits = self.bits().wrapping_add(self.twin) as usize;

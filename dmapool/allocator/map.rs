@@ -60,7 +60,7 @@ const PLACES: usize = 4;
 /// all of them, and out of a row of places that are taken.
 const STEP: usize = 0x9e37;
 
-/// Null, or a slab as [`Slab::as_raw`] has it, plus the number of one of its pages.
+/// Null, or a slab with the number of one of its pages, as [`Slab::as_raw_with`] has it.
 type Place = Atomic<*mut Word>;
 
 /// The beginning of a table. Its places follow in memory.
@@ -146,32 +146,25 @@ fn places_from(number: u64) -> impl Iterator<Item = usize> {
 }
 
 /// What is in a place of a map that is not null.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'map>(NonNull<Word>, PhantomData<&'map Map>);
 
 impl<'map> Entry<'map> {
+    /// What is in `place`, if it is not null.
+    #[inline(always)]
+    fn of(place: &'map Place) -> Option<Self> {
+        Some(Self(NonNull::new(read_once(place))?, PhantomData))
+    }
+
     /// The slab, and the number of the page.
     #[inline(always)]
     pub(crate) fn page(self) -> (Slab<'map>, u32) {
-        // SAFETY: It comes from a place.
-        unsafe { split(self.0) }
+        // SAFETY: By the invariants of `Table` this is a slab, which lives as long as the map.
+        let (slab, page) = unsafe { Slab::from_raw_with(self.0) };
+
+        // CAST: A slab has some pages.
+        (slab, page as u32)
     }
-}
-
-/// What is in a place: a slab, and the number of a page.
-///
-/// # Safety
-///
-/// `entry` must come from a place, and `'a` end before the map does.
-#[inline(always)]
-unsafe fn split<'a>(entry: NonNull<Word>) -> (Slab<'a>, u32) {
-    // CAST: What is below the alignment of a slab.
-    let page = entry.addr().get() as u32 & 63;
-    let slab = entry.as_ptr().map_addr(|addr| addr & !63);
-
-    // SAFETY: By the invariants of `Table` this is a slab.
-    let slab = unsafe { Slab::from_raw(NonNull::new_unchecked(slab)) };
-
-    (slab, page)
 }
 
 /// Slabs by a number.
@@ -198,7 +191,7 @@ impl Map {
     }
 
     /// What is loaded through the pointer depends on its address, as with C's `rcu_dereference()`,
-    /// and so is seen as `make_room` has released it.
+    /// and so is seen as [`Map::follow`] has released it.
     #[inline(always)]
     fn newest(&self) -> &Table {
         // SAFETY: By the type invariants this is a table, which lives as long as `self`.
@@ -209,9 +202,7 @@ impl Map {
     #[inline(always)]
     pub(crate) fn first(&self, number: u64) -> Option<Entry<'_>> {
         // CAST: Both have 64 bits.
-        let entry = NonNull::new(read_once(self.newest().place(number as usize)))?;
-
-        Some(Entry(entry, PhantomData))
+        Entry::of(self.newest().place(number as usize))
     }
 
     /// The page at `number` of which `is_sought` says so. Any context.
@@ -226,10 +217,9 @@ impl Map {
         loop {
             // CAST: Both have 64 bits.
             let found = places_from(number)
-                .map_while(|number| NonNull::new(read_once(table.place(number))))
-                // SAFETY: It comes from a place.
-                .find(|&entry| unsafe {
-                    let (slab, page) = split(entry);
+                .map_while(|number| Entry::of(table.place(number)))
+                .find(|entry| {
+                    let (slab, page) = entry.page();
 
                     is_sought(slab, page)
                 });
@@ -237,10 +227,9 @@ impl Map {
             if let Some(entry) = found {
                 // If there is no room, it is found where it was.
                 if !core::ptr::eq(table, newest) && newest.claim_place(&newest.moved) {
-                    newest.enter(number, entry);
+                    newest.enter(number, entry.0);
                 }
-                // SAFETY: It comes from a place.
-                return Some(unsafe { split(entry) });
+                return Some(entry.page());
             }
             // SAFETY: By the type invariants it is null or a table that lives as long.
             table = unsafe { table.older.as_ref() }?;
@@ -319,12 +308,7 @@ impl Room<'_> {
     ///
     /// `slab` must be of the pool to which the map belongs.
     pub(crate) unsafe fn enter(self, number: u64, slab: Slab<'_>, page: u32) {
-        let entry = slab.as_raw().as_ptr().map_addr(|addr| addr | page as usize);
-
-        // SAFETY: A slab is not null.
-        let entry = unsafe { NonNull::new_unchecked(entry) };
-
-        self.0.enter(number, entry);
+        self.0.enter(number, slab.as_raw_with(page));
         mem::forget(self);
     }
 }

@@ -14,6 +14,7 @@ use super::{
         SlabAllocation,
         SlabLayout,
         HEADER,
+        LINE,
         TWIN, //
     },
     token_count::TokenCount,
@@ -66,6 +67,9 @@ struct Header {
 }
 
 static_assert!(size_of::<Header>() == HEADER as usize);
+
+/// The most that a pointer to a slab has room for: what is below its alignment.
+const MOST_NUMBER: usize = LINE - 1;
 
 /// A slab, borrowed for as long as its pool lives.
 ///
@@ -158,10 +162,38 @@ impl<'pool> Slab<'pool> {
         Self(first, PhantomData)
     }
 
-    /// The pointer as which others keep this slab; aligned to 64 bytes.
+    /// The pointer as which others keep this slab; aligned to a cache line.
     #[inline(always)]
     pub(crate) fn as_raw(self) -> NonNull<Word> {
         self.0
+    }
+
+    /// Makes a slab, and the number with it, of what [`Slab::as_raw_with`] returned, or
+    /// [`Slab::as_raw`] with 0.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must come from one of these, and the slab be as for [`Slab::from_raw`].
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw_with(raw: NonNull<Word>) -> (Self, usize) {
+        let number = raw.addr().get() & MOST_NUMBER;
+        let first = raw.as_ptr().map_addr(|addr| addr & !MOST_NUMBER);
+
+        // SAFETY: That is what `as_raw` returned, and the caller vouches for the slab.
+        let slab = unsafe { Self::from_raw(NonNull::new_unchecked(first)) };
+
+        (slab, number)
+    }
+
+    /// The same pointer, in which others keep a number as well: that of a page or a word, which is
+    /// less than a slab's alignment.
+    #[inline(always)]
+    pub(crate) fn as_raw_with(self, number: u32) -> NonNull<Word> {
+        // CAST: Widening.
+        let raw = self.0.as_ptr().map_addr(|addr| addr | number as usize);
+
+        // SAFETY: The slab is not null.
+        unsafe { NonNull::new_unchecked(raw) }
     }
 
     #[inline(always)]
