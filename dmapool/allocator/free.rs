@@ -152,14 +152,7 @@ impl RawPool<'_> {
         };
 
         // SAFETY: There is such a block, and the caller does not use it after this.
-        match unsafe { slab.try_give(bit) } {
-            Some(false) => Ok(()),
-            Some(true) => {
-                publish_first_free(slab);
-                Ok(())
-            }
-            None => Err(already_free(slab, bit)),
-        }
+        unsafe { try_free(slab, bit) }
     }
 
     /// The slab and the bit of the block at these addresses, if that is easy to find, and there is
@@ -204,14 +197,7 @@ impl RawPool<'_> {
 
         self.fill_if_allocated(slab, bit);
         // SAFETY: There is such a block, and the caller does not use it after this.
-        match unsafe { slab.try_give(bit) } {
-            Some(false) => Ok(()),
-            Some(true) => {
-                publish_first_free(slab);
-                Ok(())
-            }
-            None => Err(self.report_bad_free(address, dma, BadFree::AlreadyFree)),
-        }
+        unsafe { try_free(slab, bit) }
     }
 
     /// The slab and the bit of the block at these addresses.
@@ -276,6 +262,24 @@ impl RawPool<'_> {
             );
         }
         reason
+    }
+}
+
+/// Frees the block of `bit`, if it is allocated.
+///
+/// # Safety
+///
+/// As [`Slab::try_give`].
+#[inline(always)]
+unsafe fn try_free(slab: Slab<'_>, bit: u32) -> Result<(), BadFree> {
+    // SAFETY: The caller vouches for the same.
+    match unsafe { slab.try_give(bit) } {
+        Some(false) => Ok(()),
+        Some(true) => {
+            publish_first_free(slab);
+            Ok(())
+        }
+        None => Err(already_free(slab, bit)),
     }
 }
 
