@@ -84,16 +84,6 @@ impl RawPool<'_> {
         dma.wrapping_shr(self.layout.page_order)
     }
 
-    /// The slab with this number, in a pool with tokens.
-    pub(crate) fn slab(&self, number: u32) -> Option<Slab<'_>> {
-        let map = self.map.as_ref()?;
-
-        Some(
-            map.find(number.into(), |slab, _| slab.number() == number)?
-                .0,
-        )
-    }
-
     /// Whether the blocks in `memory` would be where they may be.
     fn is_well_placed(&self, memory: &Coherent<[u8]>) -> bool {
         let (cpu, dma) = (memory.as_mut_ptr().addr(), memory.dma_address());

@@ -88,6 +88,16 @@ impl<'pool> Slab<'pool> {
 }
 
 impl RawPool<'_> {
+    /// The slab with this number, in a pool with tokens.
+    fn slab(&self, number: u32) -> Option<Slab<'_>> {
+        let map = self.map.as_ref()?;
+
+        Some(
+            map.find(number.into(), |slab, _| slab.number() == number)?
+                .0,
+        )
+    }
+
     /// Lets `block`, which is of this pool, out as a token. See [`crate::Block::into_raw`].
     ///
     /// # Safety
