@@ -433,13 +433,8 @@ impl<'pool> Slab<'pool> {
     /// nobody else use the pool.
     #[inline(always)]
     pub(crate) unsafe fn memory(self, page: u32) -> &'pool Coherent<[u8]> {
-        // SAFETY: By the invariants of `Header`, in each case there is memory, and nobody replaces
-        // it.
-        unsafe {
-            (*self.page_ptr(page).as_ref().get())
-                .as_ref()
-                .unwrap_unchecked()
-        }
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.memory_before(distance_of_page(page)) }
     }
 
     /// The memory of the page at a [`Place`].
@@ -449,9 +444,19 @@ impl<'pool> Slab<'pool> {
     /// As [`Slab::memory`], and the place must be one of the slab's.
     #[inline(always)]
     pub(crate) unsafe fn memory_at(self, place: Place) -> &'pool Coherent<[u8]> {
-        // SAFETY: As in `memory`.
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.memory_before(place.page()) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Slab::memory`], for the page that stands so far before the words.
+    #[inline(always)]
+    unsafe fn memory_before(self, distance: u32) -> &'pool Coherent<[u8]> {
+        // SAFETY: By the invariants of `Header`, in each case there is memory, and nobody replaces
+        // it.
         unsafe {
-            (*self.page_before(place.page()).as_ref().get())
+            (*self.page_before(distance).as_ref().get())
                 .as_ref()
                 .unwrap_unchecked()
         }
