@@ -22,7 +22,6 @@ use pools::{
     CPool,
     RustPool, //
 };
-use rust_dmapool::Pool;
 use threads::{
     hand_over,
     in_threads,
@@ -73,17 +72,13 @@ enum Kind {
     Grow,
     /// Make as many pools, and destroy them.
     Make,
-    /// Allocate all, one by one; only that counts.
-    Single,
-    /// Allocate all at once; only that counts.
-    Bulk,
 }
 
 const SMALL: [usize; 3] = [64, 64, 0];
 const LARGE: [usize; 3] = [4096, 4096, 0];
 
 /// The first six are those of `mm/dmapool_test.c`.
-const WORKLOADS: [Workload; 23] = [
+const WORKLOADS: [Workload; 21] = [
     Workload::new("row-16", [16, 16, 0], 8192, Kind::Row),
     Workload::new("row-64", SMALL, 8192, Kind::Row),
     Workload::new("row-256", [256, 256, 0], 8192, Kind::Row),
@@ -105,8 +100,6 @@ const WORKLOADS: [Workload; 23] = [
     Workload::new("grow-64", SMALL, 8192, Kind::Grow),
     Workload::new("grow-4096", LARGE, 1024, Kind::Grow),
     Workload::new("make-500", SMALL, 500, Kind::Make),
-    Workload::new("alloc-single", SMALL, 1024, Kind::Single),
-    Workload::new("alloc-bulk", SMALL, 1024, Kind::Bulk),
 ];
 
 impl Workload {
@@ -135,7 +128,7 @@ impl Workload {
     fn wants(self, threads: u32) -> bool {
         match self.kind {
             Kind::HandOver => threads == 2,
-            Kind::Grow | Kind::Make | Kind::Single | Kind::Bulk => threads == 1,
+            Kind::Grow | Kind::Make => threads == 1,
             // A million blocks for each thread are too many.
             Kind::Live => threads == 1 || self.blocks < 100_000,
             _ => true,
@@ -194,32 +187,6 @@ pub(crate) fn measure<P: AnyPool>(
     Ok(())
 }
 
-/// What only this project's pool has: the cost of allocating alone, one by one and in bulk.
-fn measure_bulk(pool: &Pool<'_>, w: Workload, rounds: usize) -> Result<Cost> {
-    let mut blocks = KVVec::with_capacity(w.blocks, GFP_KERNEL)?;
-    for _ in 0..w.blocks {
-        blocks.push(None, GFP_KERNEL)?;
-    }
-    let mut time = 0;
-
-    // The first round grows the pool and does not count.
-    for round in 0..=rounds {
-        let this = nanoseconds(|| {
-            if w.kind == Kind::Bulk {
-                return pool.alloc_bulk(&mut blocks, GFP_KERNEL);
-            }
-            for block in blocks.iter_mut() {
-                *block = Some(pool.alloc(GFP_KERNEL)?);
-            }
-            Ok(())
-        })?;
-
-        time += if round == 0 { 0 } else { this };
-        blocks.iter_mut().for_each(|block| *block = None);
-    }
-    Ok(Cost::new(time, w.blocks * rounds))
-}
-
 fn report(w: Workload, threads: u32, pool: &str, cost: Cost) {
     // In thousandths, because the kernel has no floating point.
     let each = (cost.nanoseconds * 1000 / cost.pairs.max(1)) as u64;
@@ -261,8 +228,7 @@ pub(crate) fn run_all(
             for threads in (0..6).map(|power| 1 << power) {
                 if threads <= extent.threads && w.wants(threads) {
                     run(dev, w, rounds, threads)?;
-                    let is_of_pools =
-                        matches!(w.kind, Kind::Grow | Kind::Make | Kind::Single | Kind::Bulk);
+                    let is_of_pools = matches!(w.kind, Kind::Grow | Kind::Make);
                     if !is_of_pools && !w.zeroed && w.min_nr == 0 {
                         peers(w, rounds, threads)?;
                     }
@@ -276,12 +242,6 @@ pub(crate) fn run_all(
 
 /// Runs `w` once, one pool after the other.
 fn run(dev: &Device<Bound>, w: Workload, rounds: usize, threads: u32) -> Result {
-    if matches!(w.kind, Kind::Single | Kind::Bulk) {
-        let cost = measure_bulk(&new_rust_pool(dev, w.geometry, 0)?, w, rounds)?;
-
-        report(w, threads, "rust", cost);
-        return Ok(());
-    }
     if w.zeroed {
         compare::<true>(dev, w, rounds, threads)
     } else {

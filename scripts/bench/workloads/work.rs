@@ -216,6 +216,6 @@ pub(crate) fn work<P: AnyPool>(
             free(pool, &mut held, all)?;
             Ok(Cost::new(time, once))
         }
-        Kind::Single | Kind::Bulk | Kind::HandOver | Kind::Grow | Kind::Make => Err(EINVAL),
+        Kind::HandOver | Kind::Grow | Kind::Make => Err(EINVAL),
     }
 }
