@@ -3,6 +3,7 @@
 //! Allocating: a block of the word from which this CPU has taken the last one, or of wherever there
 //! is one.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::gfp,
     cpu::Cpu,
@@ -10,25 +11,6 @@ use super::{
     pool::RawPool,
     slab::Slab,
     word::WORD_BITS, //
-};
-use core::{
-    iter,
-    ptr::{
-        self,
-        null_mut, //
-    }, //
-};
-use kernel::{
-    alloc::Flags,
-    dma::DmaAddress,
-    prelude::*,
-    sync::{
-        atomic::{
-            Full,
-            Relaxed, //
-        },
-        barrier::smp_mb, //
-    }, //
 };
 
 /// A slab of whose blocks less than one in this many is free is next to nothing.

@@ -7,6 +7,7 @@
 //! search and announce in different chunks. Neither chunks nor slabs leave before the pool is
 //! destroyed; that is what makes it safe to walk them without a lock.
 
+use super::super::sys::prelude::*;
 use super::{
     layout::SlabLayout,
     slab::Slab,
@@ -16,23 +17,7 @@ use super::{
         WORD_BITS, //
     },
 };
-use core::{
-    array, iter,
-    ptr::{
-        null_mut,
-        NonNull, //
-    },
-};
-use kernel::{
-    alloc::Flags,
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed, //
-    },
-};
+use core::array;
 
 /// Slabs of a chunk.
 const SLABS: u32 = WORD_BITS;

@@ -7,6 +7,7 @@
 //! its CPU, or if an interrupt handler does the same thing in between; and CPUs that came online
 //! after the pool was made share these with others.
 
+use super::super::sys::prelude::*;
 use super::{
     layout::SlabLayout,
     slab::Slab,
@@ -16,21 +17,7 @@ use super::{
         WORD_BITS, //
     },
 };
-use core::ptr::{
-    null_mut,
-    NonNull, //
-};
-use kernel::{
-    cpu::CpuId,
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
-    },
-};
+use kernel::cpu::CpuId;
 
 // `dmapool/sys/helpers.c`
 extern "C" {

@@ -5,6 +5,7 @@
 //! to a block that is free. A block is looked at when it is allocated; those that nobody gets any
 //! more, when their memory goes.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::context,
     free::Allocated,
@@ -13,16 +14,6 @@ use super::{
         POISON_FREED, //
     },
     pool::RawPool, //
-};
-use core::ptr::NonNull;
-use kernel::{
-    alloc::Flags,
-    bindings,
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
-    prelude::*, //
 };
 
 /// The most bytes of a block to show.

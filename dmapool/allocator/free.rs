@@ -3,6 +3,7 @@
 //! A block that is allocated, and how it is freed: by its owner, or by its addresses, for callers
 //! who may be wrong about them.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::context,
     layout::Place,
@@ -10,18 +11,6 @@ use super::{
     publish::publish_first_free,
     slab::Slab,
     word::mb_after_atomic, //
-};
-use kernel::{
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
-    fmt,
-    prelude::*,
-    sync::{
-        atomic::Full,
-        barrier::smp_mb, //
-    }, //
 };
 
 /// A block that belongs to whoever has this value. Dropping it does not free the block; a

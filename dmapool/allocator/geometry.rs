@@ -4,13 +4,7 @@
 //!
 //! Pure arithmetic: nothing here allocates, locks or touches a device.
 
-use kernel::{
-    device::Device,
-    dma::DmaAddress,
-    fmt,
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use super::super::sys::prelude::*;
 
 /// The size, alignment and boundary of a pool's blocks, checked.
 ///

@@ -7,6 +7,7 @@
 //! for each CPU. Within that it grows though there are free blocks, for CPUs that find next to
 //! nothing.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::{
         context,
@@ -22,13 +23,6 @@ use super::{
     publish::publish_first_free,
     slab::Slab,
     word::read_once, //
-};
-use core::ptr::NonNull;
-use kernel::{
-    alloc::Flags,
-    page::PAGE_SIZE,
-    prelude::*,
-    sync::atomic::Relaxed, //
 };
 
 /// A pool grows by one page more for each so many that it has, as far as its slab has room.

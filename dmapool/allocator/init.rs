@@ -3,11 +3,7 @@
 //! What a pool is to write into blocks by itself: zeroes, as `init_on_alloc` and `init_on_free`
 //! have it, or poison.
 
-use kernel::{
-    alloc::Flags,
-    bindings,
-    prelude::*, //
-};
+use super::super::sys::prelude::*;
 
 // `dmapool/sys/helpers.c`
 extern "C" {

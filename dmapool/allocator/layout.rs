@@ -21,6 +21,7 @@
 //! - if frees are checked: one operation on one word must tell whether the block is free;
 //! - if a page has more blocks than there are bits in a cache line.
 
+use super::super::sys::prelude::*;
 use super::{
     geometry::Geometry,
     token_count::TokenCount,
@@ -32,13 +33,6 @@ use super::{
 use core::{
     alloc::Layout,
     cell::UnsafeCell, //
-};
-use kernel::{
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
-    prelude::*, //
 };
 
 /// Bytes of a cache line. The words of a slab begin one, and their twins the next. No two slabs are

@@ -11,6 +11,7 @@
 //! What is not found in that is looked for in those before it, which stay, and gets a place in the
 //! newest one when it is found. Another quarter is for these.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::gfp,
     slab::Slab,
@@ -19,29 +20,10 @@ use super::{
         Word, //
     },
 };
-use core::{
-    alloc::Layout,
-    iter,
-    marker::PhantomData,
-    mem,
-    ptr::{
-        null_mut,
-        NonNull, //
-    },
-};
-use kernel::{
-    alloc::{
-        allocator::Kmalloc,
-        Allocator,
-        Flags,
-        NumaNode, //
-    },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    },
+use core::alloc::Layout;
+use kernel::alloc::{
+    allocator::Kmalloc,
+    Allocator, //
 };
 
 /// Places of the first table.

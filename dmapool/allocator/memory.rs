@@ -2,6 +2,7 @@
 
 //! The memory of a page: obtaining it from the system, and a look at where it lies.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::gfp,
     init::POISON_FREED,
@@ -9,18 +10,6 @@ use super::{
     slab::Slab, //
 };
 use core::ops::RangeInclusive;
-use kernel::{
-    alloc::Flags,
-    dma::{
-        Coherent,
-        DmaAddress, //
-    },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
-};
 
 /// Pages of DMA memory that all pools have from the system.
 static PAGES_HELD: Atomic<usize> = Atomic::new(0);

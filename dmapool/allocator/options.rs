@@ -2,11 +2,7 @@
 
 //! What a pool can be given beyond its geometry.
 
-use kernel::{
-    alloc::NumaNode,
-    device::Device,
-    prelude::*, //
-};
+use super::super::sys::prelude::*;
 
 // `dmapool/sys/helpers.c`
 extern "C" {

@@ -2,11 +2,8 @@
 
 //! How many pages a pool has, and how many it may have.
 
+use super::super::sys::prelude::*;
 use super::word::read_once;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
-};
 
 /// How many pages a pool has, and may have.
 ///

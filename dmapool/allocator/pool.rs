@@ -6,6 +6,7 @@
 //! Allocating a free block and freeing one take no lock and leave interrupts as they are. Growing
 //! takes the locks of the system's allocators. Nothing is held meanwhile.
 
+use super::super::sys::prelude::*;
 use super::{
     super::sys::c_string::Readable,
     chunk::{
@@ -24,17 +25,7 @@ use super::{
     page_count::PageCount,
     slab::Slab, //
 };
-use core::mem;
-use kernel::{
-    alloc::NumaNode,
-    device::{
-        Bound,
-        Device, //
-    },
-    prelude::*,
-    str::CString,
-    sync::atomic::Atomic, //
-};
+use kernel::str::CString;
 
 /// A pool without the types of its public face, [`crate::Pool`].
 ///

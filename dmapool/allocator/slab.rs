@@ -6,6 +6,7 @@
 //! stays until the pool is destroyed, with or without pages, so a stale reference to one is always
 //! safe to look at.
 
+use super::super::sys::prelude::*;
 use super::{
     layout::{
         distance_of_page,
@@ -24,25 +25,10 @@ use super::{
         WORD_BITS, //
     },
 };
-use core::{
-    cell::UnsafeCell,
-    marker::PhantomData,
-    ptr::NonNull, //
-};
-use kernel::{
-    alloc::{
-        allocator::Kmalloc,
-        Allocator,
-        Flags,
-        NumaNode, //
-    },
-    dma::Coherent,
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Release, //
-    }, //
+use core::cell::UnsafeCell;
+use kernel::alloc::{
+    allocator::Kmalloc,
+    Allocator, //
 };
 
 /// What lies before the words of a slab. The pages lie before that, the last one first.

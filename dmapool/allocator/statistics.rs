@@ -3,6 +3,7 @@
 //! What a pool knows of itself. The fast path counts nothing: the free blocks are counted when
 //! somebody asks.
 
+use super::super::sys::prelude::*;
 use super::{
     pool::RawPool,
     slab::Slab,
@@ -12,10 +13,6 @@ use super::{
     },
 };
 use core::fmt::Write;
-use kernel::{
-    fmt,
-    sync::atomic::Relaxed, //
-};
 
 /// What a pool holds at a moment; from [`crate::Pool::statistics`].
 ///

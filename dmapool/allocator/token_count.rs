@@ -4,17 +4,8 @@
 //! block is out, and the token holds that odd number. So the token is good until somebody takes the
 //! block back, and then never again.
 
+use super::super::sys::prelude::*;
 use super::word::read_once;
-use core::ptr::NonNull;
-use kernel::{
-    bindings,
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Release, //
-    }, //
-};
 
 /// What is set in a count while its block is out.
 const OUT: u32 = 1;

@@ -3,6 +3,7 @@
 //! Tokens: blocks that no [`Block`](crate::Block) owns for a while, each of which comes back at
 //! most once, whatever a device makes of its token.
 
+use super::super::sys::prelude::*;
 use super::{
     free::Allocated,
     layout::SlabLayout,
@@ -10,7 +11,6 @@ use super::{
     slab::Slab,
     token_count::TokenCount, //
 };
-use kernel::prelude::*;
 
 /// A block that is out as a token; from [`Block::into_raw`](crate::Block::into_raw).
 ///

@@ -6,16 +6,8 @@
 //! chunk. Whoever clears a bit has *taken* what it stands for, and until it is *given* back nobody
 //! else can.
 
-use kernel::{
-    bindings,
-    prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        AtomicType,
-        Release, //
-    }, //
-};
+use super::super::sys::prelude::*;
+use kernel::sync::atomic::AtomicType;
 
 // On 32-bit kernels `read_once()` of a word would be two loads.
 static_assert!(cfg!(CONFIG_64BIT));

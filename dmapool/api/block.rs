@@ -2,6 +2,7 @@
 
 //! The owner of a block: one piece of DMA memory, its two addresses, and the duty to free it.
 
+use super::super::sys::prelude::*;
 use super::{
     super::allocator::{
         free::Allocated,
@@ -10,23 +11,16 @@ use super::{
     },
     payload::Payload, //
 };
-use core::{
-    marker::PhantomData,
-    mem, //
-};
 use kernel::{
     dma::{
         CoherentIoBackend,
-        CoherentView,
-        DmaAddress, //
+        CoherentView, //
     },
-    fmt,
     io::{
         IoBackend,
         IoBase,
         IoCopyable, //
-    },
-    prelude::*, //
+    }, //
 };
 
 /// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).

@@ -5,6 +5,7 @@
 //! Each function has the signature and the contract of the one in `mm/dmapool.c` whose name it
 //! bears after `rust_`. A caller in C has no [`Block`](crate::Block), so frees are checked.
 
+use super::super::sys::prelude::*;
 use super::super::{
     allocator::{
         geometry::Geometry,
@@ -19,22 +20,6 @@ use super::super::{
         context,
         gfp, //
     },
-};
-use core::ptr::{
-    self,
-    null_mut,
-    NonNull, //
-};
-use kernel::{
-    alloc::NumaNode,
-    bindings,
-    device::{
-        Bound,
-        Device, //
-    },
-    dma::DmaAddress,
-    error::to_result,
-    prelude::*, //
 };
 
 /// What stands behind C's `struct dma_pool *`.

@@ -6,6 +6,7 @@
 //! There, a pool that devres owns outlives everything that a driver can keep, and may be lent for
 //! all of `'bound`.
 
+use super::super::sys::prelude::*;
 use super::{
     super::{
         allocator::{
@@ -21,24 +22,10 @@ use super::{
     payload::Payload,
     pool::Pool, //
 };
-use core::{
-    marker::PhantomData,
-    ops::Deref,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
-};
+use core::ops::Deref;
 use kernel::{
-    bindings,
-    device::{
-        Bound,
-        Core,
-        Device, //
-    },
-    error::to_result,
-    platform,
-    prelude::*, //
+    device::Core,
+    platform, //
 };
 
 /// A device on a bus that drops the driver's private data before devres releases what the driver

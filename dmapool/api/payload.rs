@@ -3,11 +3,8 @@
 //! What a block can hold.
 
 use super::super::allocator::geometry::Geometry;
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*,
-    ptr::KnownSize, //
-};
+use super::super::sys::prelude::*;
+use kernel::ptr::KnownSize;
 
 mod private {
     pub trait Sealed {}

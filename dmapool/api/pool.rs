@@ -2,6 +2,7 @@
 
 //! The pool as its users see it.
 
+use super::super::sys::prelude::*;
 use super::{
     super::{
         allocator::{
@@ -19,22 +20,6 @@ use super::{
     },
     block::Block,
     payload::Payload, //
-};
-use core::{
-    marker::PhantomData,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
-};
-use kernel::{
-    alloc::Flags,
-    bindings,
-    device::{
-        Bound,
-        Device, //
-    },
-    prelude::*, //
 };
 
 /// A pool of equal blocks of coherent DMA memory for one device.

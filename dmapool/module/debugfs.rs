@@ -6,6 +6,7 @@
 //! The list is under a lock that whoever makes or drops a pool takes, and whoever reads. All of
 //! them may sleep.
 
+use super::super::sys::prelude::*;
 use super::super::{
     allocator::pool::RawPool,
     sys::c_string::{
@@ -13,18 +14,8 @@ use super::super::{
         Readable, //
     },
 };
-use core::{
-    fmt::Write,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
-};
+use core::fmt::Write;
 use kernel::{
-    bindings,
-    device::Device,
-    fmt,
-    prelude::*,
     rbtree::RBTree,
     seq_file::SeqFile,
     sync::{

@@ -3,6 +3,7 @@
 //! A pool as this module keeps it: in a box, listed in debugfs, and holding the module if it may be
 //! destroyed late.
 
+use super::super::sys::prelude::*;
 use super::{
     super::allocator::{
         geometry::Geometry,
@@ -12,13 +13,6 @@ use super::{
     debugfs,
     mark::Mark,
     module_ref::ModuleRef, //
-};
-use kernel::{
-    device::{
-        Bound,
-        Device, //
-    },
-    prelude::*, //
 };
 
 /// A pool in its box, in which it stays, because its slabs and debugfs know where it is.

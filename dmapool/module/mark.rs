@@ -6,10 +6,7 @@
 //! with the head of a list, and so with the address of a word.
 
 use super::super::allocator::word::read_once;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
-};
+use super::super::sys::prelude::*;
 
 /// No address: it is odd, and small enough to be part of the instruction that compares it.
 const EXISTS: u64 = 0x00d4_a90f;

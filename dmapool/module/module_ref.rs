@@ -2,12 +2,9 @@
 
 //! References to this module, for pools whose code may be called when no user of it is left.
 
+use super::super::sys::prelude::*;
 use crate::Module;
-use kernel::{
-    bindings,
-    module::this_module,
-    prelude::*, //
-};
+use kernel::module::this_module;
 
 // `dmapool/sys/helpers.c`
 extern "C" {

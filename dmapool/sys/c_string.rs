@@ -2,12 +2,8 @@
 
 //! Strings of C, by functions that cannot panic. Those of the standard library subtract lengths.
 
+use super::prelude::*;
 use core::fmt::Write;
-use kernel::{
-    bindings,
-    fmt,
-    prelude::*, //
-};
 
 /// The string at `first`; like `CStr::from_char_ptr()`.
 ///

@@ -3,14 +3,8 @@
 //! What a caller's allocation flags mean for each of the things that a pool allocates: DMA memory,
 //! and the slabs, chunks and tables that it keeps beside it.
 
-use kernel::{
-    alloc::Flags,
-    bindings::{
-        self,
-        gfp_t, //
-    },
-    prelude::*, //
-};
+use super::prelude::*;
+use kernel::bindings::gfp_t;
 
 // `Flags` is a `gfp_t` and nothing else, but does not say so.
 static_assert!(size_of::<Flags>() == size_of::<gfp_t>());

@@ -6,3 +6,4 @@
 pub(crate) mod c_string;
 pub(crate) mod context;
 pub(crate) mod gfp;
+pub(crate) mod prelude;

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What most files use of the kernel crate and of `core`, so that a file's own list says what is
+//! its own.
+
+pub(crate) use core::{
+    iter,
+    marker::PhantomData,
+    mem,
+    ptr::{
+        self,
+        null_mut,
+        NonNull, //
+    },
+};
+pub(crate) use kernel::{
+    alloc::{
+        Flags,
+        NumaNode, //
+    },
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::{
+        Coherent,
+        DmaAddress, //
+    },
+    error::to_result,
+    fmt,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        barrier::smp_mb, //
+    },
+};
