@@ -94,13 +94,13 @@ impl RawPool<'_> {
             // SAFETY: The caller vouches for the same.
             return unsafe { self.alloc_checked_slow(flags, dma) };
         }
-        let bit = free.trailing_zeros();
-        let mask = 1u64.wrapping_shl(bit);
-        if word.take(mask) & mask == 0 {
+        let bit = bit_of(number, free.trailing_zeros());
+        // SAFETY: The slab has that bit.
+        if !unsafe { slab.take_bit(bit) } {
             // SAFETY: As above.
             return unsafe { self.alloc_checked_slow(flags, dma) };
         }
-        let place = self.layout.place_of(bit_of(number, bit), 0);
+        let place = self.layout.place_of(bit, 0);
         // SAFETY: This thread has taken a block of the page.
         let (address, address_for_dma) = place.addresses(unsafe { slab.memory_at(place) });
 

@@ -134,42 +134,35 @@ impl RawPool<'_> {
         address: *mut u8,
         dma: DmaAddress,
     ) -> Result<(), BadFree> {
-        // SAFETY: The caller vouches for checked frees.
-        let Some((slab, bit)) = (unsafe { self.find_plain(address, dma) }) else {
-            // SAFETY: The caller vouches for the same.
-            return unsafe { self.find_and_free(address, dma) };
-        };
-
-        // SAFETY: There is such a block, and the caller does not use it after this.
-        unsafe { try_free(slab, bit) }
-    }
-
-    /// The slab and the bit of the block at these addresses, if that is easy to find, and there is
-    /// nothing more to do when it is freed than to give its bit back.
-    ///
-    /// # Safety
-    ///
-    /// Frees of the pool must be checked.
-    #[inline(always)]
-    unsafe fn find_plain(&self, address: *mut u8, dma: DmaAddress) -> Option<(Slab<'_>, u32)> {
         // SAFETY: By the type invariants there is a map if frees are checked.
         let map = unsafe { self.map.as_ref().unwrap_unchecked() };
-        let (slab, page) = map.first(self.number_of(dma))?.page();
-        // SAFETY: The page is in the map.
-        let memory = unsafe { slab.memory(page) };
-        // An address below the page wraps to a distance at which no block begins.
-        let offset = dma.wrapping_sub(memory.dma_address());
-        let index = self.geometry().index_in_dense(offset);
-        // CAST: The caller looks at it only if it is the index of a block.
-        let bit = self.layout.first_bit(page) | index as u32;
 
-        (index < self.layout.plain_blocks.into()
-            && memory
-                .as_mut_ptr()
-                .cast::<u8>()
-                .wrapping_add(offset as usize)
-                == address)
-            .then_some((slab, bit))
+        if let Some(entry) = map.first(self.number_of(dma)) {
+            let (slab, page) = entry.page();
+            // SAFETY: The page is in the map.
+            let memory = unsafe { slab.memory(page) };
+            // An address below the page wraps to a distance at which no block begins.
+            let offset = dma.wrapping_sub(memory.dma_address());
+            // CAST: Both have 64 bits.
+            let begin = address.wrapping_sub(offset as usize);
+            // CAST: The index of a block fits a `u32`.
+            let bit_of = |index| self.layout.first_bit(page) | index as u32;
+
+            if begin == memory.as_mut_ptr().cast() {
+                let index = self.geometry().index_in_dense(offset);
+                if index < self.layout.plain_blocks.into() {
+                    // SAFETY: There is such a block, and the caller does not use it after this.
+                    return unsafe { try_free(slab, bit_of(index)) };
+                }
+                let index = self.geometry().index_with_gaps(offset);
+                if index < self.layout.plain_with_gaps.into() {
+                    // SAFETY: As above.
+                    return unsafe { try_free(slab, bit_of(index)) };
+                }
+            }
+        }
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.find_and_free(address, dma) }
     }
 
     /// Frees the block, or finds out why it cannot be freed.
@@ -219,11 +212,7 @@ impl RawPool<'_> {
         if first.wrapping_add(offset as usize) != address {
             return Err(BadFree::Mismatch);
         }
-        // CAST: The length of a page fits a `u32`.
-        let index = self
-            .geometry()
-            .index_at(offset as u32)
-            .ok_or(BadFree::Inside)?;
+        let index = self.geometry().index_at(offset).ok_or(BadFree::Inside)?;
 
         Ok((slab, self.layout.first_bit(page) | index))
     }

@@ -409,7 +409,11 @@ impl Geometry {
     /// Where block `index` of a page lies; in bytes.
     ///
     /// Within the page if `index` is below [`Geometry::blocks_per_page`].
+    #[inline]
     pub(crate) fn offset_of(&self, index: u32) -> u32 {
+        if self.is_dense() {
+            return index.wrapping_mul(self.stride);
+        }
         // There is always a block in a segment, but a division that cannot panic has to be told.
         let segments = index.checked_div(self.per_segment).unwrap_or(0);
         let rest = index.wrapping_sub(segments.wrapping_mul(self.per_segment));
@@ -421,6 +425,7 @@ impl Geometry {
 
     /// Whether blocks follow each other, with nothing left over before a boundary within the page.
     /// Then a block lies at its index times the stride.
+    #[inline]
     pub(crate) fn is_dense(&self) -> bool {
         self.segment == self.page_size || self.per_segment.wrapping_mul(self.stride) == self.segment
     }
@@ -439,12 +444,31 @@ impl Geometry {
         multiple.rotate_right(self.twos)
     }
 
-    /// The index of the block of a page that begins at `offset`, in bytes, if one does.
-    pub(crate) fn index_at(&self, offset: u32) -> Option<u32> {
-        let segments = offset.checked_div(self.segment)?;
-        let rest = offset.checked_rem(self.segment)?.checked_div(self.stride)?;
-        let index = segments.wrapping_mul(self.per_segment).wrapping_add(rest);
+    /// The same in a geometry that is not dense. Its segment is the boundary, a power of two.
+    #[inline(always)]
+    pub(crate) fn index_with_gaps(&self, offset: u64) -> u64 {
+        let rest = offset & u64::from(self.segment).wrapping_sub(1);
+        let index = self.index_in_dense(rest);
+        let segments = offset.wrapping_shr(self.segment.trailing_zeros());
 
-        (index < self.blocks && self.offset_of(index) == offset).then_some(index)
+        if index < self.per_segment.into() {
+            segments
+                .wrapping_mul(self.per_segment.into())
+                .wrapping_add(index)
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// The index of the block of a page that begins at `offset`, in bytes, if one does.
+    pub(crate) fn index_at(&self, offset: u64) -> Option<u32> {
+        let index = if self.is_dense() {
+            self.index_in_dense(offset)
+        } else {
+            self.index_with_gaps(offset)
+        };
+
+        // CAST: It is below a `u32`.
+        (index < self.blocks.into()).then_some(index as u32)
     }
 }

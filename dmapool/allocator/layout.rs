@@ -79,7 +79,7 @@ pub(crate) struct SlabLayout {
     /// Whether blocks are freed by their addresses, and so may be freed wrongly.
     pub(crate) checked: bool,
     /// The logarithm to base 2 of a page's bytes, rounded down.
-    pub(crate) page_order: u32,
+    pub(crate) page_order: u8,
     /// Words with the bits of blocks, not counting those with twins.
     pub(crate) words: u32,
     /// Pages of DMA memory.
@@ -91,9 +91,10 @@ pub(crate) struct SlabLayout {
     bit_mask: u32,
     /// The places of all blocks, by their bits, but for these.
     places: Pin<KVBox<[u64]>>,
-    /// Blocks of a page whose frees by address are plain: which lie at their index times the
-    /// stride, and to which nothing more is to be done.
+    /// Blocks of a page, if nothing more is to be done when they are freed, and they are dense.
     pub(crate) plain_blocks: u32,
+    /// The same if they have gaps.
+    pub(crate) plain_with_gaps: u32,
 }
 
 impl SlabLayout {
@@ -115,6 +116,8 @@ impl SlabLayout {
             .unwrap_or(1)
             .wrapping_mul(WORD_BITS);
         let marks = if slow_free { SLOW_FREE } else { 0 };
+        let plain = if slow_free { 0 } else { blocks };
+        let is_dense = geometry.is_dense();
         let place = |bit: usize| {
             // CAST: At most 4,096.
             let bit = bit as u32;
@@ -130,18 +133,16 @@ impl SlabLayout {
             geometry,
             tokens,
             checked,
-            page_order: geometry.page_size().checked_ilog2().unwrap_or(0),
+            // CAST: A page has less than 2^32 bytes.
+            page_order: geometry.page_size().checked_ilog2().unwrap_or(0) as u8,
             words,
             pages: WORD_BITS.wrapping_shr(shift).clamp(1, MOST_PAGES),
             twin: if checked || blocks > TWIN { 0 } else { TWIN },
             shift,
             bit_mask: bits.wrapping_sub(1),
             places: KVBox::pin_slice(place, bits as usize, GFP_KERNEL)?,
-            plain_blocks: if slow_free || !geometry.is_dense() {
-                0
-            } else {
-                blocks
-            },
+            plain_blocks: if is_dense { plain } else { 0 },
+            plain_with_gaps: if is_dense { 0 } else { plain },
         })
     }
 

@@ -70,7 +70,7 @@ impl RawPool<'_> {
     /// numbers that do.
     #[inline(always)]
     pub(crate) fn number_of(&self, dma: DmaAddress) -> u64 {
-        dma.wrapping_shr(self.layout.page_order)
+        dma.wrapping_shr(self.layout.page_order.into())
     }
 
     /// Whether the blocks in `memory` would be where they may be.

@@ -21,6 +21,7 @@ use super::{
     token_count::TokenCount,
     word::{
         read_once,
+        take_bit,
         Word,
         WORD_BITS, //
     },
@@ -306,6 +307,20 @@ impl<'pool> Slab<'pool> {
 
         self.words(layout)
             .find_map(|(first, word)| word.take_first(exists).map(|bit| first | bit))
+    }
+
+    /// Takes `bit`, if it is set. Returns whether it was.
+    ///
+    /// For callers to whom it does not matter what else is in its word.
+    ///
+    /// # Safety
+    ///
+    /// The slab must have that bit.
+    #[inline(always)]
+    pub(crate) unsafe fn take_bit(self, bit: u32) -> bool {
+        // SAFETY: The caller vouches for the bit, and so for its word.
+        // CAST: Widening.
+        unsafe { take_bit(self.0, bit as usize) }
     }
 
     /// Gives `bit` back, and with it its block. Returns whether its word had no free block, so that

@@ -23,6 +23,7 @@ pub(crate) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
 // `dmapool/sys/helpers.c`
 extern "C" {
     fn rust_dmapool_mb_after_atomic();
+    fn rust_dmapool_take_bit(words: *mut Word, bit: usize) -> bool;
 }
 
 /// Makes the read-modify-write operation before it a full barrier, as C's `smp_mb__after_atomic()`
@@ -143,4 +144,18 @@ impl Word {
         // CAST: As in `take`.
         unsafe { bindings::atomic64_fetch_or_release(mask as i64, word) as u64 }
     }
+}
+
+/// Takes `bit`, counted from the first of `words`, if it is set. Returns whether it was.
+///
+/// A full barrier, and so an acquire as that of [`Word::take`]. Where there is one instruction for
+/// this, as on x86, it is cheaper than to learn of the whole word.
+///
+/// # Safety
+///
+/// The bit must be one of these words'.
+#[inline(always)]
+pub(crate) unsafe fn take_bit(words: NonNull<Word>, bit: usize) -> bool {
+    // SAFETY: The caller vouches for the bit.
+    unsafe { rust_dmapool_take_bit(words.as_ptr(), bit) }
 }

@@ -6,6 +6,7 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitops.h>
 #include <linux/cpumask.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -110,6 +111,11 @@ void rust_dmapool_mb_after_atomic(void)
 {
 	/* Where a full barrier follows a free, or blocks that were added. */
 	smp_mb__after_atomic();
+}
+
+bool rust_dmapool_take_bit(unsigned long *words, unsigned long bit)
+{
+	return test_and_clear_bit(bit, words);
 }
 
 /*

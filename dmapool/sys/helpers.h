@@ -15,6 +15,7 @@ bool rust_dmapool_report_ratelimit(void);
 void rust_dmapool_report_unusable(const char *function, bool destroyed);
 void rust_dmapool_might_alloc(gfp_t gfp);
 void rust_dmapool_mb_after_atomic(void);
+bool rust_dmapool_take_bit(unsigned long *words, unsigned long bit);
 void rust_dmapool_synchronize_module(void);
 
 u32 rust_dmapool_cpus_online(void);

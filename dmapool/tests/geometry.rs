@@ -213,22 +213,22 @@ mod suite {
             let Ok(geometry) = Geometry::check(size, align, boundary) else {
                 continue;
             };
-            if !geometry.is_dense() {
-                continue;
-            }
             let blocks = u64::from(geometry.blocks_per_page());
-            let stride = geometry.stride() as u64;
 
-            for index in 0..blocks {
-                assert_eq!(geometry.index_in_dense(index * stride), index);
+            for (index, offset) in expected_offsets(&geometry, boundary).enumerate() {
+                assert_eq!(geometry.index_at(offset as u64), Some(index as u32));
             }
             for _ in 0..100 {
                 // Also what is below the page, and how far: it wraps.
                 let offset = (random.below(1 << 20) as u64).wrapping_sub(1 << 19);
-                let expected = offset % stride == 0 && offset / stride < blocks;
-                let found = geometry.index_in_dense(offset) < blocks;
+                let expected = expected_offsets(&geometry, boundary)
+                    .take(blocks as usize)
+                    .position(|begin| begin as u64 == offset);
 
-                assert_eq!(found, expected);
+                assert_eq!(
+                    geometry.index_at(offset),
+                    expected.map(|index| index as u32)
+                );
             }
         }
     }

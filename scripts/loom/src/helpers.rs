@@ -2,6 +2,10 @@
 
 //! What is in `dmapool/sys/helpers.c`.
 
+use crate::allocator::word::{
+    Word,
+    WORD_BITS, //
+};
 use kernel::prelude::*;
 
 /// Nothing is zeroed without being asked to.
@@ -29,6 +33,17 @@ extern "C" fn rust_dmapool_may_sleep() -> bool {
 #[no_mangle]
 extern "C" fn rust_dmapool_mb_after_atomic() {
     kernel::model::mb_after_atomic();
+}
+
+/// # Safety
+///
+/// That of `take_bit()`.
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_take_bit(words: *mut Word, bit: usize) -> bool {
+    let mask = 1 << (bit as u32 % WORD_BITS);
+
+    // SAFETY: The caller vouches for the word.
+    unsafe { &*words.add(bit / WORD_BITS as usize) }.take(mask) & mask != 0
 }
 
 #[no_mangle]
