@@ -5,7 +5,7 @@
 //!
 //! A slab has words of 64 bits, and one page of memory or several. Bit `n` stands for block
 //! `n % 2^shift` of page `n >> shift`. If a word has bits for the blocks of two pages or more, a
-//! slab has several pages, 16 at most, and one word. Else it has one page, and words for all of its
+//! slab has several pages, 32 at most, and one word. Else it has one page, and words for all of its
 //! blocks.
 //!
 //! In most pools two bits stand for a block, its *twins*, which lie in different cache lines. While
@@ -53,7 +53,7 @@ pub(crate) type Page = UnsafeCell<Option<Coherent<[u8]>>>;
 pub(crate) const HEADER: u32 = 24;
 
 /// The most pages of a slab. With more, slabs of few pages would be larger than the pages' worth.
-const MOST_PAGES: u32 = 16;
+const MOST_PAGES: u32 = 32;
 
 /// How a slab lies in memory.
 pub(crate) struct SlabAllocation {
@@ -147,7 +147,7 @@ impl SlabLayout {
     }
 
     /// How a slab lies in memory.
-    // Nothing here can overflow: there are at most 16 pages and 4,096 bits.
+    // Nothing here can overflow: there are at most 32 pages and 4,096 bits.
     pub(crate) fn allocation(&self) -> Result<SlabAllocation> {
         let pages = RECORD_OF_PAGE.wrapping_mul(self.pages).wrapping_add(HEADER);
         let words = (pages as usize).next_multiple_of(LINE);

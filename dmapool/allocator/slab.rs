@@ -20,6 +20,7 @@ use super::{
     },
     token_count::TokenCount,
     word::{
+        lowest,
         read_once,
         take_bit,
         Word,
@@ -394,9 +395,10 @@ impl<'pool> Slab<'pool> {
     pub(crate) unsafe fn open(self, layout: &SlabLayout) -> u32 {
         // INVARIANT: Nobody has one of the others.
         // Release: as in `vacate`.
-        self.header()
-            .vacant
-            .fetch_add(1u32.wrapping_shl(layout.pages).wrapping_sub(2), Release);
+        // CAST: There are at most 32.
+        let others = lowest(layout.pages) as u32 & !1;
+
+        self.header().vacant.fetch_add(others, Release);
         0
     }
 

@@ -442,12 +442,13 @@ mod suite {
         let mut held = KVec::new();
 
         // There are 170 pages in the tables before the one with 2,048 places, which is for 512.
-        while held.len() < 600 {
+        while held.len() < 670 {
             held.push(pool.alloc()?, GFP_KERNEL)?;
         }
         assert!(not_first(&pool, &held)? >= 170);
         free_and_alloc(&pool, &mut held, &mut Random::new(11))?;
-        assert!(not_first(&pool, &held)? < 36 + collisions(&pool, &held, 2048)?);
+        // One that has collided can be where another one would have been.
+        assert!(not_first(&pool, &held)? < 170 / 2 + collisions(&pool, &held, 2048)?);
         held.drain_all().for_each(|block| pool.free(block));
         Ok(())
     }
