@@ -190,17 +190,15 @@ impl RawPool<'_> {
         iter::from_fn(found).find_map(|slab| {
             let (block, bit) = self.take(cpu, slab)?;
 
-            self.switch_to(slab, bit);
+            self.switch_to(cpu, slab, bit);
             cpu.note_find(u32::from(self.was_poor(slab)));
             Some(block)
         })
     }
 
-    /// Whether `slab`, of which a block was taken just now, had next to nothing.
+    /// Whether `slab`, of which a block was taken just now, had next to nothing: no other one.
     fn was_poor(&self, slab: Slab<'_>) -> bool {
-        let had = 1u32.saturating_add(slab.count_free(&self.layout));
-
-        had.saturating_mul(POOR) < slab.count(&self.layout)
+        !slab.has_free(&self.layout) && slab.count(&self.layout) > POOR
     }
 
     /// Finds an announced slab in the chunks to which this CPU adds slabs.
@@ -209,21 +207,20 @@ impl RawPool<'_> {
     /// newer chunks to older ones, as far as there are not too many. So blocks that are freed into
     /// a slab become many before it is its turn again.
     fn find_own<'a>(&'a self, cpu: &'a Cpu) -> Option<Slab<'a>> {
-        let newest = cpu.added()?.chunk();
-        let mut last = Some(cpu.current_acquire()).filter(|slab| cpu.owns(*slab));
-        let first = last.map_or(newest, Slab::chunk);
-        let mut chunk = first;
+        let newest = || Some(cpu.added()?.chunk());
+        let current = cpu.current_acquire();
+        let (first, last) = if cpu.owns(current) {
+            (current.chunk(), Some(current))
+        } else {
+            (newest()?, None)
+        };
 
-        for step in 0..MOST_OWN {
-            if let Some(slab) = chunk.find(last.take()) {
-                return Some(slab);
-            }
-            if step != 0 && ptr::eq(chunk, first) {
-                break;
-            }
-            chunk = chunk.older().unwrap_or(newest);
-        }
-        None
+        first.find(last).or_else(|| {
+            iter::successors(Some(first), |chunk| chunk.older().or_else(newest))
+                .skip(1)
+                .take(MOST_OWN)
+                .find_map(|chunk| chunk.find(None))
+        })
     }
 
     /// Finds an announced slab in any chunk.

@@ -236,8 +236,10 @@ impl Cpu {
     ///
     /// `slab` must be of the pool that this belongs to, and have that bit.
     pub(crate) unsafe fn switch(&self, slab: Slab<'_>, bit: u32) -> Slab<'_> {
-        // Relaxed: as in `flip`.
-        self.flip.store(0, Relaxed);
+        if self.flip() != 0 {
+            // Relaxed: as in `flip`.
+            self.flip.store(0, Relaxed);
+        }
         // INVARIANT: The caller vouches for it.
         let old = self.current.xchg(join(slab, bit), Full);
 
@@ -260,13 +262,16 @@ impl Cpu {
     /// nothing to be as badly off.
     pub(crate) fn note_find(&self, poor: u32) {
         // Relaxed, and not one operation: it does not matter if the count is a bit off.
+        let before = read_once(&self.poor_finds);
         let finds = if poor != 0 {
-            read_once(&self.poor_finds).wrapping_add(poor)
+            before.wrapping_add(poor)
         } else {
             0
         };
 
-        self.poor_finds.store(finds, Relaxed);
+        if finds != before {
+            self.poor_finds.store(finds, Relaxed);
+        }
     }
 
     /// Whether this CPU should get one more page now. If so, it is not asked for again soon,

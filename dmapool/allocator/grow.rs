@@ -62,7 +62,7 @@ impl RawPool<'_> {
         unsafe { self.add_page(slab, page, true, flags)? };
         // Most often a pool grows when all blocks are allocated: then the level is known for free.
         self.note_level(before.saturating_sub(self.reserved()).wrapping_add(1));
-        self.switch_to(slab, first);
+        self.switch_to(self.cpus.this(), slab, first);
         self.grow_ahead(slab, flags);
         // INVARIANT: `add_page` leaves the first block to its caller.
         Ok(Allocated {

@@ -16,6 +16,7 @@
 //! Those of the reserve need not be published: who may have them looks at all of its slabs.
 
 use super::{
+    cpu::Cpu,
     pool::RawPool,
     slab::Slab,
     word::mb_after_atomic, //
@@ -29,15 +30,15 @@ impl RawPool<'_> {
         }
     }
 
-    /// Makes `slab`, which is of this pool, the one from which this CPU allocates, beginning with
-    /// the word of `bit`, and so publishes it.
+    /// Makes `slab`, which is of this pool as `cpu` is, the one from which that CPU allocates,
+    /// beginning with the word of `bit`, and so publishes it.
     ///
     /// The slab that it replaces is published. The exchange of the two was fully ordered, and comes
     /// before the look at the blocks of the old one: pairs with the barrier in
     /// [`publish_first_free`].
-    pub(crate) fn switch_to(&self, slab: Slab<'_>, bit: u32) {
-        // SAFETY: The slab is of this pool, and the bit one of its.
-        let old = unsafe { self.cpus.this().switch(slab, bit) };
+    pub(crate) fn switch_to(&self, cpu: &Cpu, slab: Slab<'_>, bit: u32) {
+        // SAFETY: Both are of this pool, and the bit is one of the slab's.
+        let old = unsafe { cpu.switch(slab, bit) };
 
         if old != slab {
             self.publish(old);

@@ -176,10 +176,10 @@ fn stale_announcement(pool: Pool) -> Vec<Blocks> {
     blocks[0].clear();
     blocks[1].clear();
     run_on(1);
-    pool.switch_to(slabs[0], 0);
+    pool.switch_to(pool.cpus.this(), slabs[0], 0);
     blocks[0].extend(alloc(pool));
     // That has no blocks.
-    pool.switch_to(slabs[2], 0);
+    pool.switch_to(pool.cpus.this(), slabs[2], 0);
     run_on(0);
     blocks
 }
@@ -333,7 +333,7 @@ fn in_one_slab(pool: Pool) -> Vec<Blocks> {
 
     blocks[1].clear();
     run_on(1);
-    pool.switch_to(pool.slabs().last().unwrap(), 0);
+    pool.switch_to(pool.cpus.this(), pool.slabs().last().unwrap(), 0);
     blocks[1].extend(alloc(pool));
     run_on(0);
     blocks
