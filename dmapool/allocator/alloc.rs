@@ -13,12 +13,6 @@ use super::{
     word::WORD_BITS, //
 };
 
-/// A slab of whose blocks less than one in this many is free is next to nothing.
-///
-/// A pool that grows so that its CPUs find more grows by about as large a part. Where a slab has
-/// fewer blocks than that, one free block is not next to nothing.
-const POOR: u32 = 32;
-
 /// The most chunks of its own that a CPU looks into before it searches all.
 const MOST_OWN: usize = 8;
 
@@ -191,14 +185,10 @@ impl RawPool<'_> {
             let (block, bit) = self.take(cpu, slab)?;
 
             self.switch_to(cpu, slab, bit);
-            cpu.note_find(u32::from(self.was_poor(slab)));
+            // Without another one this was next to nothing.
+            cpu.note_find(u32::from(!slab.has_free(&self.layout)));
             Some(block)
         })
-    }
-
-    /// Whether `slab`, of which a block was taken just now, had next to nothing: no other one.
-    fn was_poor(&self, slab: Slab<'_>) -> bool {
-        !slab.has_free(&self.layout) && slab.count(&self.layout) > POOR
     }
 
     /// Finds an announced slab in the chunks to which this CPU adds slabs.
