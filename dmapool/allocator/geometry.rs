@@ -186,6 +186,28 @@ impl Geometry {
         }
     }
 
+    /// The geometry of blocks that hold a slice of `len` elements each, for a
+    /// [`Pool`](crate::Pool) of `[T]`: the size of so many, the alignment of one, no boundary.
+    ///
+    /// # Errors
+    ///
+    /// As [`Geometry::check`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rust_dmapool::Geometry;
+    ///
+    /// # fn example() -> Result<(), rust_dmapool::InvalidGeometry> {
+    /// let list = Geometry::of_slice::<u64>(33)?;
+    /// assert_eq!(list.size(), 264);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn of_slice<T>(len: usize) -> Result<Self, InvalidGeometry> {
+        Self::check(size_of::<T>().saturating_mul(len), align_of::<T>(), 0)
+    }
+
     /// Checks a geometry that is known only when running.
     ///
     /// - `size`: bytes in a block, 1 to `i32::MAX`.

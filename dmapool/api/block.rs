@@ -25,12 +25,12 @@ use kernel::{
 
 /// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).
 ///
-/// It holds one `T`, or as many bytes as were asked for
-/// ([`Geometry::size`](crate::Geometry::size)) if `T` is `[u8]`, at the address that the device
-/// sees ([`Block::dma_address`]) and that the CPU sees ([`Block::as_ptr`]). Fields are read and
-/// written with the kernel's `io_read!`, `io_write!` and `io_project!`: each access is volatile, so
-/// it is well-defined while the device writes too. For all of it there are `copy_read()` and
-/// `copy_write()` of [`kernel::io::Io`], and for `[u8]` [`Block::copy_from_slice`] and
+/// It holds one `T`, or, if that is a slice, as many elements as the bytes that were asked for
+/// ([`Geometry::size`](crate::Geometry::size)) have room for, at the address that the device sees
+/// ([`Block::dma_address`]) and that the CPU sees ([`Block::as_ptr`]). Fields are read and written
+/// with the kernel's `io_read!`, `io_write!` and `io_project!`: each access is volatile, so it is
+/// well-defined while the device writes too. For all of it there are `copy_read()` and
+/// `copy_write()` of [`kernel::io::Io`], and for slices [`Block::copy_from_slice`] and
 /// [`Block::copy_to_slice`].
 ///
 /// No size, index or length that a block is given makes it panic, with two exceptions, both of the
@@ -317,12 +317,21 @@ impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
     }
 }
 
-/// A block of bytes as a whole.
+/// A slice as a whole.
 ///
-/// These take the place of the methods of [`kernel::io::Io`] with these names, which panic if the
-/// lengths differ. A block has as many bytes as were asked for,
+/// For bytes, these take the place of the methods of [`kernel::io::Io`] with these names, which
+/// panic if the lengths differ. A block has as many elements as fit into what was asked for,
 /// [`Geometry::size`](crate::Geometry::size).
-impl Block<'_> {
+impl<T: FromBytes + IntoBytes> Block<'_, [T]> {
+    /// The block as bytes.
+    #[inline]
+    fn bytes(&self) -> CoherentView<'_, [u8]> {
+        let bytes = ptr::slice_from_raw_parts_mut(self.block.as_ptr(), self.size());
+
+        // SAFETY: So many belong to the block, which is part of the page's memory.
+        unsafe { CoherentIoBackend::project_view(self.block.memory().as_view(), bytes) }
+    }
+
     /// Copies `data` into the block. Any context.
     ///
     /// # Errors
@@ -350,14 +359,18 @@ impl Block<'_> {
     ///     io_project!(block, [try: ..data.len()]).copy_from_slice(data);
     ///     Ok(())
     /// }
+    ///
+    /// fn write_list(block: &Block<'_, [u64]>, addresses: &[u64]) -> Result {
+    ///     block.copy_from_slice(addresses)
+    /// }
     /// ```
     #[inline]
-    pub fn copy_from_slice(&self, data: &[u8]) -> Result {
+    pub fn copy_from_slice(&self, data: &[T]) -> Result {
         if self.as_ptr().len() != data.len() {
             return Err(EINVAL);
         }
         // SAFETY: `data` is as long as the block, which no reference refers to.
-        unsafe { CoherentIoBackend::copy_to_io(self.as_view(), data.as_ptr()) };
+        unsafe { CoherentIoBackend::copy_to_io(self.bytes(), data.as_ptr().cast()) };
         Ok(())
     }
 
@@ -379,12 +392,13 @@ impl Block<'_> {
     /// # }
     /// ```
     #[inline]
-    pub fn copy_to_slice(&self, data: &mut [u8]) -> Result {
+    pub fn copy_to_slice(&self, data: &mut [T]) -> Result {
         if self.as_ptr().len() != data.len() {
             return Err(EINVAL);
         }
-        // SAFETY: `data` is as long as the block, which no reference refers to.
-        unsafe { CoherentIoBackend::copy_from_io(self.as_view(), data.as_mut_ptr()) };
+        // SAFETY: `data` is as long as the block, which no reference refers to; and any bytes are
+        // a `T`.
+        unsafe { CoherentIoBackend::copy_from_io(self.bytes(), data.as_mut_ptr().cast()) };
         Ok(())
     }
 }

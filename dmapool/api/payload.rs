@@ -11,10 +11,11 @@ mod private {
 }
 
 impl<T: FromBytes + IntoBytes> private::Sealed for T {}
-impl private::Sealed for [u8] {}
+impl<T: FromBytes + IntoBytes> private::Sealed for [T] {}
 
 /// What the blocks of a [`Pool`](crate::Pool) can hold: any type for which all bytes are valid
-/// and which has no padding, or plain bytes.
+/// and which has no padding, or a slice of these, plain bytes for example. A slice has as many
+/// elements as its blocks have room for, so their size must be a multiple of that of an element.
 ///
 /// A device may change the contents at any time, which is why every bit pattern must be valid.
 /// Derive [`FromBytes`] and [`IntoBytes`] and the type is a payload; there is nothing to implement.
@@ -36,6 +37,7 @@ impl private::Sealed for [u8] {}
 /// fn is_payload<T: Payload + ?Sized>() {}
 /// is_payload::<Descriptor>();
 /// is_payload::<[u8]>();
+/// is_payload::<[Descriptor]>();
 /// ```
 ///
 /// ```compile_fail,E0277
@@ -69,13 +71,17 @@ impl<T: FromBytes + IntoBytes> Payload for T {
     }
 }
 
-impl Payload for [u8] {
-    fn fits(_geometry: &Geometry) -> bool {
-        true
+impl<T: FromBytes + IntoBytes> Payload for [T] {
+    fn fits(geometry: &Geometry) -> bool {
+        // There is no such multiple of zero.
+        T::fits(geometry) && geometry.size().checked_rem(size_of::<T>()) == Some(0)
     }
 
     #[inline]
-    fn in_block(block: *mut u8, size: usize) -> *mut [u8] {
-        core::ptr::slice_from_raw_parts_mut(block, size)
+    fn in_block(block: *mut u8, size: usize) -> *mut [T] {
+        // It fits, so there is no remainder.
+        let len = size.checked_div(size_of::<T>()).unwrap_or(0);
+
+        ptr::slice_from_raw_parts_mut(block.cast(), len)
     }
 }

@@ -343,8 +343,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
     /// Allocates a block for each element of `blocks`, all or none.
     ///
-    /// Blocks that the elements held are freed first. Context, and cost for each block, as
-    /// [`Pool::alloc`].
+    /// Blocks that the elements held are freed first; [`Pool::fill_empty`] leaves them. Context, and
+    /// cost for each block, as [`Pool::alloc`].
     ///
     /// # Errors
     ///
@@ -379,6 +379,53 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             blocks.fill_with(|| None);
         }
         result
+    }
+
+    /// Allocates a block for each element of `places` that is `None`, as far as there are blocks,
+    /// from the first one on. Returns how many that were.
+    ///
+    /// For rings: what the device still has stays where it is. Context, and cost for each block, as
+    /// [`Pool::alloc`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::prelude::*;
+    /// use rust_dmapool::{
+    ///     Block,
+    ///     Pool, //
+    /// };
+    ///
+    /// /// After the device has consumed some: frees these, and has others in their place.
+    /// fn refill<'pool>(
+    ///     pool: &'pool Pool<'_>,
+    ///     ring: &mut [Option<Block<'pool>>],
+    ///     is_consumed: impl Fn(&Block<'_>) -> bool,
+    /// ) {
+    ///     for place in ring.iter_mut() {
+    ///         *place = place.take().filter(|block| !is_consumed(block));
+    ///     }
+    ///     let filled = pool.fill_empty(ring, GFP_ATOMIC);
+    ///     let missing = ring.iter().filter(|place| place.is_none()).count();
+    ///
+    ///     pr_info!("{filled} places filled, {missing} are left for the next time\n");
+    /// }
+    /// ```
+    pub fn fill_empty<'pool>(
+        &'pool self,
+        places: &mut [Option<Block<'pool, T>>],
+        flags: Flags,
+    ) -> usize {
+        let mut filled = 0usize;
+
+        for place in places.iter_mut().filter(|place| place.is_none()) {
+            let Ok(block) = self.alloc(flags) else {
+                break;
+            };
+            *place = Some(block);
+            filled = filled.wrapping_add(1);
+        }
+        filled
     }
 
     /// Grows the pool until it has `count` free blocks, so that it need not grow soon.

@@ -10,6 +10,7 @@ mod misplaced;
 mod model;
 mod pool;
 mod reserve;
+mod slices;
 mod support;
 mod thread;
 mod threads;

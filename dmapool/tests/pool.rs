@@ -383,6 +383,51 @@ mod suite {
         Ok(())
     }
 
+    /// A ring gets blocks where it has none, as many as there are, and keeps the others.
+    #[test]
+    fn fills_empty_places() -> Result {
+        let device = TestDevice::new(c"dmapool-fill")?;
+        let pool = new_pool(&device)?;
+        let mut ring: [Option<Block<'_>>; 100] = [const { None }; 100];
+
+        assert_eq!(pool.fill_empty(&mut ring, GFP_KERNEL), 100);
+        assert_eq!(pool.fill_empty(&mut ring, GFP_KERNEL), 0);
+        let addresses = ring.each_ref().map(|place| {
+            let block = place.as_ref()?;
+
+            fill(block, 0xa5);
+            Some(block.dma_address())
+        });
+        for place in ring.iter_mut().step_by(3) {
+            *place = None;
+        }
+        assert_eq!(pool.fill_empty(&mut ring, GFP_KERNEL | __GFP_ZERO), 34);
+        for (index, place) in ring.iter().enumerate() {
+            let block = place.as_ref().ok_or(EINVAL)?;
+
+            if index % 3 == 0 {
+                assert!(is_filled_with(block, 0));
+            } else {
+                assert_eq!(Some(block.dma_address()), addresses[index]);
+                assert!(is_filled_with(block, 0xa5));
+            }
+        }
+        assert!(holds(&pool, 100));
+
+        // From the first one on, as far as there are blocks.
+        let free = pool.statistics().capacity as usize - 100;
+        let mut more = KVec::new();
+        for _ in 0..free + 5 {
+            more.push(None, GFP_KERNEL)?;
+        }
+        let fill = || pool.fill_empty(&mut more, GFP_KERNEL | __GFP_NOWARN);
+        assert_eq!(device.starved(fill), free);
+        assert!(more[..free].iter().all(Option::is_some));
+        assert!(more[free..].iter().all(Option::is_none));
+        assert_eq!(pool.fill_empty(&mut more, GFP_KERNEL), 5);
+        Ok(())
+    }
+
     #[test]
     fn bulk() -> Result {
         let device = TestDevice::new(c"dmapool-bulk")?;

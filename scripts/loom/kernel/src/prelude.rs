@@ -39,6 +39,9 @@ pub trait FromBytes {}
 /// Types without padding.
 pub trait IntoBytes {}
 
+impl FromBytes for u8 {}
+impl IntoBytes for u8 {}
+
 pub trait CStrExt {
     fn as_char_ptr(&self) -> *const core::ffi::c_char;
 }
