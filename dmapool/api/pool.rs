@@ -343,8 +343,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
     /// Allocates a block for each element of `blocks`, all or none.
     ///
-    /// Blocks that the elements held are freed first; [`Pool::fill_empty`] leaves them. Context, and
-    /// cost for each block, as [`Pool::alloc`].
+    /// Blocks that the elements held are freed first; [`Pool::fill_empty`] leaves them. Context,
+    /// and cost for each block, as [`Pool::alloc`].
     ///
     /// # Errors
     ///
