@@ -13,6 +13,12 @@ use super::{
     word::WORD_BITS, //
 };
 
+/// Where a slab has no more blocks than that, one free block is not next to nothing.
+///
+/// Each that is found is one that the pool may grow for. Where slabs have few blocks, and so blocks
+/// are large, that would be dear.
+const POOR: u32 = 32;
+
 /// The most chunks of its own that a CPU looks into before it searches all.
 const MOST_OWN: usize = 8;
 
@@ -185,10 +191,14 @@ impl RawPool<'_> {
             let (block, bit) = self.take(cpu, slab)?;
 
             self.switch_to(cpu, slab, bit);
-            // Without another one this was next to nothing.
-            cpu.note_find(u32::from(!slab.has_free(&self.layout)));
+            cpu.note_find(u32::from(self.was_poor(slab)));
             Some(block)
         })
+    }
+
+    /// Whether `slab`, of which a block was taken just now, had next to nothing: no other one.
+    fn was_poor(&self, slab: Slab<'_>) -> bool {
+        !slab.has_free(&self.layout) && slab.count(&self.layout) > POOR
     }
 
     /// Finds an announced slab in the chunks to which this CPU adds slabs.

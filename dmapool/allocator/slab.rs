@@ -362,6 +362,15 @@ impl<'pool> Slab<'pool> {
         })
     }
 
+    /// How many blocks the slab has; a snapshot.
+    pub(crate) fn count(self, layout: &SlabLayout) -> u32 {
+        match self.exists() {
+            0 => 0,
+            exists if layout.words == 1 => exists.count_ones(),
+            _ => layout.geometry.blocks_per_page(),
+        }
+    }
+
     /// Whether there is the block of `bit`, which is none of a twin, and it is allocated; a
     /// snapshot.
     pub(crate) fn is_allocated(self, bit: u32, layout: &SlabLayout) -> bool {
