@@ -35,8 +35,7 @@
 //! }
 //!
 //! fn probe(pdev: &pci::Device<Core<'_>>) -> Result {
-//!     let geometry = Geometry::of::<Descriptor>();
-//!     let pool = Pool::<Descriptor>::new_managed(pdev, c"descriptors", geometry)?;
+//!     let pool = Pool::<Descriptor>::new_managed(pdev, c"descriptors", Geometry::of())?;
 //!     let descriptor = pool.zalloc(GFP_KERNEL)?;
 //!
 //!     io_write!(descriptor, .len, 4096);
@@ -67,6 +66,8 @@
 //! | [`Pool::shrink`] | giving pages without allocated blocks back |
 //! | [`Options::min_nr`] | a reserve for callers who may not wait |
 //! | [`Block::into_raw`], [`Pool::from_raw`] | a block as a number that is good once |
+//! | [`Block::into_address`], [`Pool::from_address`] | a block by the address that a device names |
+//! | [`WithState`] | what the driver has beside each block, out of the device's reach |
 //! | [`Pool::statistics`] | what the pool holds |
 //!
 //! # Which kind of pool

@@ -18,8 +18,8 @@ mod tests;
 
 pub use allocator::{
     geometry::{
-        Geometry,
-        InvalidGeometry, //
+        InvalidGeometry,
+        RawGeometry, //
     },
     options::Options,
     statistics::Statistics,
@@ -27,11 +27,16 @@ pub use allocator::{
 };
 pub use api::{
     block::Block,
+    geometry::Geometry,
     managed::{
         DataBeforeDevres,
         Managed, //
     },
-    payload::Payload,
+    payload::{
+        Payload,
+        State,
+        WithState, //
+    },
     pool::Pool, //
 };
 

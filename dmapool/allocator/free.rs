@@ -135,7 +135,7 @@ impl RawPool<'_> {
         dma: DmaAddress,
     ) -> Result<(), BadFree> {
         // SAFETY: By the type invariants there is a map if frees are checked.
-        let map = unsafe { self.map.as_ref().unwrap_unchecked() };
+        let map = unsafe { self.by_address.as_ref().unwrap_unchecked() };
 
         if let Some(entry) = map.first(self.number_of(dma)) {
             let (slab, page) = entry.page();
@@ -184,37 +184,23 @@ impl RawPool<'_> {
 
     /// The slab and the bit of the block at these addresses.
     fn find_block(&self, address: *mut u8, dma: DmaAddress) -> Result<(Slab<'_>, u32), BadFree> {
-        let size = self.geometry().page_size() as DmaAddress;
-        // An address below the page wraps to a distance above its length.
-        let offset_in = |slab: Slab<'_>, page| {
-            // SAFETY: Only pages are passed that are in the map.
-            let memory = unsafe { slab.memory(page) };
-
-            dma.wrapping_sub(memory.dma_address())
-        };
-        let map = self.map.as_ref().ok_or(BadFree::Foreign)?;
-        let find = || {
-            map.find(self.number_of(dma), |slab, page| {
-                offset_in(slab, page) < size
-            })
-        };
+        let find = || self.find_page(dma);
         // Who has a block has seen that it exists, by a read that orders no other one. So there may
         // have been no entry yet when this thread looked. After the barrier it looks again.
         let look_again = || {
             smp_mb(Full);
             find()
         };
-        let (slab, page) = find().or_else(look_again).ok_or(BadFree::Foreign)?;
-        let offset = offset_in(slab, page);
+        let (slab, page, offset) = find().or_else(look_again).ok_or(BadFree::Foreign)?;
         // SAFETY: The page is in the map.
         let first = unsafe { slab.memory(page) }.as_mut_ptr().cast::<u8>();
         // CAST: Both have 64 bits.
         if first.wrapping_add(offset as usize) != address {
             return Err(BadFree::Mismatch);
         }
-        let index = self.geometry().index_at(offset).ok_or(BadFree::Inside)?;
+        let bit = self.layout.bit_at(page, offset).ok_or(BadFree::Inside)?;
 
-        Ok((slab, self.layout.first_bit(page) | index))
+        Ok((slab, bit))
     }
 
     /// Fills a block that is about to be freed with what free blocks hold; not if it is free, and

@@ -6,13 +6,10 @@
 
 use super::super::sys::prelude::*;
 
-/// The size, alignment and boundary of a pool's blocks, checked.
+/// How the blocks of a pool lie, whatever they hold; what a [`Geometry`](crate::Geometry)
+/// dereferences to.
 ///
-/// All sizes are in bytes. A block has the size that was asked for. From the beginning of one to
-/// that of the next it is the *stride*, which is the size rounded up to the alignment, and to
-/// nothing else: a pool of 8-byte blocks holds 512 of them in a 4 KiB page.
-///
-/// Corresponds to the `size`, `align` and `boundary` arguments of C's `dma_pool_create()`.
+/// All sizes are in bytes.
 ///
 /// # Invariants
 ///
@@ -27,21 +24,8 @@ use super::super::sys::prelude::*;
 ///   within `page_size`.
 /// - `stride` is an odd number times 2 to the power of `twos`; `inverse` times that odd number is
 ///   1, modulo 2^64.
-///
-/// # Examples
-///
-/// ```
-/// use rust_dmapool::Geometry;
-///
-/// // Known when compiling: an invalid geometry would not compile.
-/// const COMMAND: Geometry = Geometry::new::<68, 32, 4096>();
-///
-/// assert!(COMMAND.size() == 68);
-/// assert!(COMMAND.stride() == 96);
-/// assert!(COMMAND.blocks_per_page() == 42);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Geometry {
+pub struct RawGeometry {
     size: u32,
     stride: u32,
     align: u32,
@@ -74,7 +58,8 @@ const MAX_BLOCKS: usize = 4096;
 ///     InvalidGeometry, //
 /// };
 ///
-/// assert!(Geometry::check(64, 48, 0) == Err(InvalidGeometry::Align(48)));
+/// let refused = Geometry::<[u8]>::check(64, 48, 0).err();
+/// assert!(refused == Some(InvalidGeometry::Align(48)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidGeometry {
@@ -82,6 +67,13 @@ pub enum InvalidGeometry {
     Size(usize),
     /// The alignment is not a power of two.
     Align(usize),
+    /// Such blocks cannot hold what they are to hold, or not a whole number of a slice's elements.
+    Payload {
+        /// The size of what they are to hold, or of an element.
+        size: usize,
+        /// The alignment of that.
+        align: usize,
+    },
     /// The boundary is not a power of two, or smaller than a stride.
     Boundary {
         /// The boundary asked for.
@@ -96,6 +88,12 @@ impl fmt::Display for InvalidGeometry {
         match *self {
             Self::Size(size) => write!(f, "size {size} is not in 1..={}", i32::MAX),
             Self::Align(align) => write!(f, "align {align} is not a power of two"),
+            Self::Payload { size, align } => {
+                write!(
+                    f,
+                    "blocks cannot hold items of {size} bytes aligned to {align}"
+                )
+            }
             Self::Boundary { boundary, stride } if boundary.is_power_of_two() => {
                 write!(
                     f,
@@ -130,116 +128,9 @@ const fn inverse_of(odd: usize) -> u64 {
     inverse
 }
 
-impl Geometry {
-    /// A geometry of constants, checked when compiling.
-    ///
-    /// `SIZE`, `ALIGN` and `BOUNDARY` are in bytes and have the meaning that [`Geometry::check`]
-    /// gives them.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rust_dmapool::Geometry;
-    ///
-    /// let geometry = Geometry::new::<64, 64, 0>();
-    /// assert_eq!(geometry.blocks_per_page(), 64);
-    /// ```
-    ///
-    /// ```compile_fail,E0080
-    /// use rust_dmapool::Geometry;
-    ///
-    /// // 48 is not a power of two.
-    /// const BAD: Geometry = Geometry::new::<64, 48, 0>();
-    /// ```
-    #[must_use]
-    pub const fn new<const SIZE: usize, const ALIGN: usize, const BOUNDARY: usize>() -> Self {
-        const {
-            match Self::check(SIZE, ALIGN, BOUNDARY) {
-                Ok(geometry) => geometry,
-                Err(_) => panic!("invalid size, align or boundary for a DMA pool"),
-            }
-        }
-    }
-
-    /// The geometry of blocks that hold one `T` each: its size and alignment, no boundary.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rust_dmapool::Geometry;
-    ///
-    /// #[repr(C, align(32))]
-    /// struct Descriptor {
-    ///     address: u64,
-    ///     len: u32,
-    /// }
-    ///
-    /// assert_eq!(Geometry::of::<Descriptor>().size(), 32);
-    /// ```
-    #[must_use]
-    pub const fn of<T>() -> Self {
-        const {
-            match Self::check(size_of::<T>(), align_of::<T>(), 0) {
-                Ok(geometry) => geometry,
-                Err(_) => panic!("a DMA pool cannot hold a type of this size"),
-            }
-        }
-    }
-
-    /// The geometry of blocks that hold a slice of `len` elements each, for a
-    /// [`Pool`](crate::Pool) of `[T]`: the size of so many, the alignment of one, no boundary.
-    ///
-    /// # Errors
-    ///
-    /// As [`Geometry::check`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rust_dmapool::Geometry;
-    ///
-    /// # fn example() -> Result<(), rust_dmapool::InvalidGeometry> {
-    /// let list = Geometry::of_slice::<u64>(33)?;
-    /// assert_eq!(list.size(), 264);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub const fn of_slice<T>(len: usize) -> Result<Self, InvalidGeometry> {
-        Self::check(size_of::<T>().saturating_mul(len), align_of::<T>(), 0)
-    }
-
-    /// Checks a geometry that is known only when running.
-    ///
-    /// - `size`: bytes in a block, 1 to `i32::MAX`.
-    /// - `align`: what the DMA address of a block is a multiple of; a power of two, and 0 means 1.
-    ///   The CPU's address of a block is aligned so up to [`PAGE_SIZE`].
-    /// - `boundary`: no block crosses a multiple of this; a power of two that is not smaller than
-    ///   `size` rounded up to `align`, and 0 means none.
-    ///
-    /// Whether memory can be had for a geometry depends on the device. As a rule
-    /// `dma_alloc_coherent()` aligns a page to its size rounded up to a power of two, which is
-    /// enough. Memory of CMA is aligned to `CONFIG_CMA_ALIGNMENT` at most, most often 1 MiB; that
-    /// of an area that belongs to the device, relative to where the area begins. A pool looks at
-    /// what it gets, and where alignment or boundary do not hold, allocating fails with [`ENOMEM`].
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidGeometry`], which says what is wrong and becomes [`EINVAL`]. To have it reported
-    /// in the device's name, use [`Geometry::try_new`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rust_dmapool::Geometry;
-    ///
-    /// # fn example() -> Result<(), rust_dmapool::InvalidGeometry> {
-    /// let geometry = Geometry::check(100, 8, 0)?;
-    /// assert_eq!(geometry.size(), 100);
-    /// assert_eq!(geometry.stride(), 104);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub const fn check(
+impl RawGeometry {
+    /// See [`Geometry::check`](crate::Geometry::check).
+    pub(crate) const fn check(
         size: usize,
         align: usize,
         boundary: usize,
@@ -303,39 +194,12 @@ impl Geometry {
         })
     }
 
-    /// Checks a geometry like [`Geometry::check`], and reports a bad one in the name of `dev`. What
-    /// the pool will be called is for the caller to add, or to say instead.
-    ///
-    /// # Errors
-    ///
-    /// [`EINVAL`], after a `dev_err` that names the argument and its value.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use kernel::{
-    ///     device::Device,
-    ///     prelude::*, //
-    /// };
-    /// use rust_dmapool::Geometry;
-    ///
-    /// fn geometry_of_queue(dev: &Device, entries: usize) -> Result<Geometry> {
-    ///     Geometry::try_new(dev, entries.saturating_mul(16), 64, 4096)
-    /// }
-    /// ```
-    pub fn try_new(dev: &Device, size: usize, align: usize, boundary: usize) -> Result<Self> {
-        Self::check(size, align, boundary).map_err(|err| {
-            dev_err!(dev, "rust_dmapool: {err}\n");
-            err.into()
-        })
-    }
-
     /// Bytes in a block: the size asked for.
     ///
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(rust_dmapool::Geometry::new::<20, 16, 0>().size(), 20);
+    /// assert_eq!(rust_dmapool::Geometry::<[u8]>::new::<20, 16, 0>().size(), 20);
     /// ```
     #[inline]
     pub const fn size(&self) -> usize {
@@ -351,7 +215,7 @@ impl Geometry {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(rust_dmapool::Geometry::new::<20, 16, 0>().stride(), 32);
+    /// assert_eq!(rust_dmapool::Geometry::<[u8]>::new::<20, 16, 0>().stride(), 32);
     /// ```
     #[inline]
     pub const fn stride(&self) -> usize {
@@ -363,7 +227,7 @@ impl Geometry {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(rust_dmapool::Geometry::new::<20, 0, 0>().align(), 1);
+    /// assert_eq!(rust_dmapool::Geometry::<[u8]>::new::<20, 0, 0>().align(), 1);
     /// ```
     #[inline]
     pub const fn align(&self) -> usize {
@@ -378,7 +242,7 @@ impl Geometry {
     /// ```
     /// use kernel::page::PAGE_SIZE;
     ///
-    /// assert_eq!(rust_dmapool::Geometry::new::<20, 0, 0>().page_size(), PAGE_SIZE);
+    /// assert_eq!(rust_dmapool::Geometry::<[u8]>::new::<20, 0, 0>().page_size(), PAGE_SIZE);
     /// ```
     #[inline]
     pub const fn page_size(&self) -> usize {
@@ -390,7 +254,7 @@ impl Geometry {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(rust_dmapool::Geometry::new::<8, 8, 64>().blocks_per_page() % 8, 0);
+    /// assert_eq!(rust_dmapool::Geometry::<[u8]>::new::<8, 8, 64>().blocks_per_page() % 8, 0);
     /// ```
     #[inline]
     pub const fn blocks_per_page(&self) -> u32 {
@@ -430,7 +294,7 @@ impl Geometry {
 
     /// Where block `index` of a page lies; in bytes.
     ///
-    /// Within the page if `index` is below [`Geometry::blocks_per_page`].
+    /// Within the page if `index` is below [`RawGeometry::blocks_per_page`].
     #[inline]
     pub(crate) fn offset_of(&self, index: u32) -> u32 {
         if self.is_dense() {

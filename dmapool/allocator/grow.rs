@@ -183,7 +183,7 @@ impl RawPool<'_> {
         let memory = unsafe { self.populate(slab, page, flags)? };
         let numbers = self.numbers_of(memory);
         let mut rooms = [const { None }; 3];
-        if let Some(map) = self.map.as_ref().filter(|_| self.layout.checked) {
+        if let Some(map) = &self.by_address {
             for (room, _) in rooms.iter_mut().zip(numbers.clone()) {
                 *room = Some(map.claim(gfp::for_records(flags))?);
             }
@@ -192,11 +192,23 @@ impl RawPool<'_> {
         // The release in `Word::give` orders this before the blocks are all taken by `shrink`,
         // which subtracts the page again.
         self.pages.pages.add(1, Relaxed);
+        let enter = || {
+            for (room, number) in rooms.into_iter().flatten().zip(numbers) {
+                // SAFETY: The slab is of this pool.
+                unsafe { room.enter(number, slab, page) };
+            }
+        };
         // SAFETY: The page is the caller's, and has memory now.
-        unsafe { slab.fill_words(page, first_is_taken, &self.layout) };
-        for (room, number) in rooms.into_iter().flatten().zip(numbers) {
-            // SAFETY: The slab is of this pool.
-            unsafe { room.enter(number, slab, page) };
+        let fill = || unsafe { slab.fill_words(page, first_is_taken, &self.layout) };
+        // Where frees are checked, a wrong one of a block that is not free yet would do harm: the
+        // map comes last. Elsewhere a CPU may take a block at once, and another one look for it by
+        // its address: the map comes first.
+        if self.layout.checked {
+            fill();
+            enter();
+        } else {
+            enter();
+            fill();
         }
         // SAFETY: The words are filled, and the map leads to the page.
         unsafe { slab.add_existence(page, &self.layout) };
@@ -257,9 +269,9 @@ impl RawPool<'_> {
         owner: u32,
         flags: Flags,
     ) -> Result<Slab<'a>> {
-        let room = match &self.map {
-            Some(map) if self.layout.tokens => Some(map.claim(flags)?),
-            _ => None,
+        let room = match &self.by_number {
+            Some(map) => Some(map.claim(flags)?),
+            None => None,
         };
         let slab = Slab::new(&self.layout, flags, self.node)?;
         let mut chunk = beside;
@@ -289,7 +301,7 @@ impl RawPool<'_> {
         let mut late_writes = 0u32;
 
         // The map leads to the memory of all pages.
-        if self.layout.checked {
+        if self.by_address.is_some() {
             return 0;
         }
         if !context::may_sleep() {

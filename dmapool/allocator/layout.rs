@@ -23,7 +23,12 @@
 
 use super::super::sys::prelude::*;
 use super::{
-    geometry::Geometry,
+    geometry::RawGeometry,
+    options::Options,
+    state::{
+        StateLayout,
+        MOST_ALIGN, //
+    },
     token_count::TokenCount,
     word::{
         lowest,
@@ -38,6 +43,8 @@ use core::{
 /// Bytes of a cache line. The words of a slab begin one, and their twins the next. No two slabs are
 /// in one, because CPUs write to them all the time.
 pub(crate) const LINE: usize = 64;
+
+static_assert!(MOST_ALIGN <= LINE);
 
 /// How far apart twins are, in bits: a cache line.
 pub(crate) const TWIN: u32 = 512;
@@ -60,8 +67,35 @@ pub(crate) struct SlabAllocation {
     pub(crate) whole: Layout,
     /// Where in the allocation the words begin, in bytes.
     pub(crate) words: usize,
-    /// Where the counts for tokens begin, in bytes from the words.
+    /// Where the counts of blocks that go out begin, in bytes from the words.
     pub(crate) counts: usize,
+    /// Where what the driver has beside its blocks begins, in bytes from the words.
+    pub(crate) states: usize,
+}
+
+impl SlabAllocation {
+    fn new(pages: u32, words: u32, twin: u32, counts: bool, state: &StateLayout) -> Result<Self> {
+        let bits = words.wrapping_mul(WORD_BITS);
+        // Nothing here can overflow: there are at most 32 pages and 4,096 bits.
+        let before = RECORD_OF_PAGE.wrapping_mul(pages).wrapping_add(HEADER);
+        let before = (before as usize).next_multiple_of(LINE);
+        let size_of_words = bits.wrapping_add(twin) as usize / u8::BITS as usize;
+        let count = if counts { bits as usize } else { 0 };
+        let words = Layout::from_size_align(before.wrapping_add(size_of_words), LINE);
+        let overflow = |_| EOVERFLOW;
+
+        let (whole, counts) = words
+            .and_then(|layout| layout.extend(Layout::array::<TokenCount>(count)?))
+            .map_err(overflow)?;
+        let (whole, states) = whole.extend(state.array(bits)?).map_err(overflow)?;
+
+        Ok(Self {
+            whole: whole.pad_to_align(),
+            words: before,
+            counts: counts.wrapping_sub(before),
+            states: states.wrapping_sub(before),
+        })
+    }
 }
 
 /// What all slabs of a pool have in common.
@@ -73,9 +107,12 @@ pub(crate) struct SlabAllocation {
 /// - A block's bit, but for twins, is its index in its page plus the number of the page in the slab
 ///   shifted by `shift`.
 pub(crate) struct SlabLayout {
-    pub(crate) geometry: Geometry,
-    /// Whether blocks can go out as tokens.
-    pub(crate) tokens: bool,
+    pub(crate) geometry: RawGeometry,
+    /// Whether blocks can go out, as tokens or by their addresses.
+    pub(crate) counts: bool,
+    /// What stands beside each block.
+    pub(crate) state: StateLayout,
+    pub(crate) allocation: SlabAllocation,
     /// Whether blocks are freed by their addresses, and so may be freed wrongly.
     pub(crate) checked: bool,
     /// The logarithm to base 2 of a page's bytes, rounded down.
@@ -99,12 +136,7 @@ pub(crate) struct SlabLayout {
 
 impl SlabLayout {
     /// `slow_free`: whether there is more to do when a block is freed than to give its bit back.
-    pub(crate) fn new(
-        geometry: Geometry,
-        tokens: bool,
-        checked: bool,
-        slow_free: bool,
-    ) -> Result<Self> {
+    pub(crate) fn new(geometry: RawGeometry, options: &Options, slow_free: bool) -> Result<Self> {
         let blocks = geometry.blocks_per_page();
         let shift = blocks
             .checked_next_power_of_two()
@@ -126,45 +158,29 @@ impl SlabLayout {
 
             Ok::<_, Error>(u64::from(offset) << u32::BITS | u64::from(page))
         };
+        let checked = options.checked_frees;
+        let counts = options.tokens || options.addresses;
+        let pages = WORD_BITS.wrapping_shr(shift).clamp(1, MOST_PAGES);
+        let twin = if checked || blocks > TWIN { 0 } else { TWIN };
 
         // INVARIANT: A geometry has at most 4,096 blocks a page. With more than 32, a slab has one
         // page.
         Ok(Self {
             geometry,
-            tokens,
+            counts,
+            state: options.state,
+            allocation: SlabAllocation::new(pages, words, twin, counts, &options.state)?,
             checked,
             // CAST: A page has less than 2^32 bytes.
             page_order: geometry.page_size().checked_ilog2().unwrap_or(0) as u8,
             words,
-            pages: WORD_BITS.wrapping_shr(shift).clamp(1, MOST_PAGES),
-            twin: if checked || blocks > TWIN { 0 } else { TWIN },
+            pages,
+            twin,
             shift,
             bit_mask: bits.wrapping_sub(1),
             places: KVBox::pin_slice(place, bits as usize, GFP_KERNEL)?,
             plain_blocks: if is_dense { plain } else { 0 },
             plain_with_gaps: if is_dense { 0 } else { plain },
-        })
-    }
-
-    /// How a slab lies in memory.
-    // Nothing here can overflow: there are at most 32 pages and 4,096 bits.
-    pub(crate) fn allocation(&self) -> Result<SlabAllocation> {
-        let pages = RECORD_OF_PAGE.wrapping_mul(self.pages).wrapping_add(HEADER);
-        let words = (pages as usize).next_multiple_of(LINE);
-        let bits = self.bits().wrapping_add(self.twin) as usize;
-        let counts = bits / u8::BITS as usize;
-        let tokens = if self.tokens {
-            size_of::<TokenCount>().wrapping_mul(self.bits() as usize)
-        } else {
-            0
-        };
-        let size = words.wrapping_add(counts).wrapping_add(tokens);
-        let whole = Layout::from_size_align(size, LINE).map_err(|_| EOVERFLOW)?;
-
-        Ok(SlabAllocation {
-            whole: whole.pad_to_align(),
-            words,
-            counts,
         })
     }
 
@@ -179,6 +195,11 @@ impl SlabLayout {
     #[inline(always)]
     pub(crate) fn first_bit(&self, page: u32) -> u32 {
         page.wrapping_shl(self.shift)
+    }
+
+    /// The bit of the block of a page that begins `offset` bytes from there, if one does.
+    pub(crate) fn bit_at(&self, page: u32, offset: u64) -> Option<u32> {
+        Some(self.first_bit(page) | self.geometry.index_at(offset)?)
     }
 
     /// The bits of the blocks of a page in word `word`, which is none with twins.

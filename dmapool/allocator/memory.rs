@@ -73,6 +73,26 @@ impl RawPool<'_> {
         dma.wrapping_shr(self.layout.page_order.into())
     }
 
+    /// The page with blocks in which `dma` lies, and how many bytes it is from its beginning.
+    pub(crate) fn find_page(&self, dma: DmaAddress) -> Option<(Slab<'_>, u32, u64)> {
+        let size = self.geometry().page_size() as DmaAddress;
+        // An address below the page wraps to a distance above its length.
+        let offset_in = |slab: Slab<'_>, page| {
+            // SAFETY: Only pages are passed that are in the map.
+            let memory = unsafe { slab.memory(page) };
+
+            dma.wrapping_sub(memory.dma_address())
+        };
+        let (slab, page) = self
+            .by_address
+            .as_ref()?
+            .find(self.number_of(dma), |slab, page| {
+                offset_in(slab, page) < size
+            })?;
+
+        Some((slab, page, offset_in(slab, page)))
+    }
+
     /// Whether the blocks in `memory` would be where they may be.
     fn is_well_placed(&self, memory: &Coherent<[u8]>) -> bool {
         let (cpu, dma) = (memory.as_mut_ptr().addr(), memory.dma_address());

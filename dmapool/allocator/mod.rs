@@ -8,9 +8,10 @@
 //! | --- | --- |
 //! | `word.rs` | one word of a bitmap and its atomic operations |
 //! | `geometry.rs` | how blocks lie in a page: arithmetic |
+//! | `state.rs` | what a driver has beside each block |
 //! | `options.rs` | what a pool can be given beyond its geometry |
 //! | `init.rs` | what is to be written into blocks |
-//! | `token_count.rs` | what makes a token good once |
+//! | `token_count.rs` | what makes a token or an address good once |
 //! | `layout.rs` | which bit of a slab stands for which block, and how a slab lies in memory |
 //! | `slab.rs` | a few pages, and the record that says which of their blocks are free |
 //! | `chunk.rs` | up to 64 slabs, and which of them are announced |
@@ -43,6 +44,7 @@ mod page_count;
 pub(crate) mod pool;
 mod publish;
 mod slab;
+pub(crate) mod state;
 pub(crate) mod statistics;
 mod token_count;
 pub(crate) mod tokens;

@@ -3,6 +3,7 @@
 //! What a pool can be given beyond its geometry.
 
 use super::super::sys::prelude::*;
+use super::state::StateLayout;
 
 // `dmapool/sys/helpers.c`
 extern "C" {
@@ -28,7 +29,10 @@ static_assert!(size_of::<NumaNode>() == size_of::<c_int>());
 pub struct Options {
     pub(crate) node: NumaNode,
     pub(crate) tokens: bool,
+    pub(crate) addresses: bool,
     pub(crate) min_nr: usize,
+    /// What stands beside each block.
+    pub(crate) state: StateLayout,
     /// Whether blocks are freed by their addresses, which are checked. For pools of C.
     pub(crate) checked_frees: bool,
     /// Whether the pool keeps the module from being unloaded. For pools that may be destroyed when
@@ -50,7 +54,9 @@ impl Options {
         Self {
             node: NumaNode::NO_NODE,
             tokens: false,
+            addresses: false,
             min_nr: 0,
+            state: StateLayout::of::<()>(),
             checked_frees: false,
             holds_module: false,
         }
@@ -88,6 +94,22 @@ impl Options {
     #[must_use]
     pub const fn tokens(mut self) -> Self {
         self.tokens = true;
+        self
+    }
+
+    /// Lets blocks be found by their DMA addresses: see
+    /// [`Block::into_address`](crate::Block::into_address).
+    ///
+    /// It costs four bytes of ordinary memory for each block that the pool has room for, and some
+    /// 40 for each page. [`Pool::shrink`](crate::Pool::shrink) gives nothing back, because who
+    /// looks for an address may be looking at any page.
+    ///
+    /// # Examples
+    ///
+    /// See [`Block::into_address`](crate::Block::into_address).
+    #[must_use]
+    pub const fn addresses(mut self) -> Self {
+        self.addresses = true;
         self
     }
 

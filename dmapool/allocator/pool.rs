@@ -17,7 +17,7 @@ use super::{
         Cpu,
         Cpus, //
     },
-    geometry::Geometry,
+    geometry::RawGeometry,
     init::InitPolicy,
     layout::SlabLayout,
     map::Map,
@@ -31,8 +31,8 @@ use kernel::str::CString;
 ///
 /// # Invariants
 ///
-/// - There is a `map` if frees are checked, of pages by their addresses, or if there are tokens, of
-///   slabs by their numbers.
+/// - There is `by_number` if there are tokens, and `by_address` if frees are checked or blocks are
+///   found by their addresses. That has all pages with blocks.
 /// - The chunks of `chunks` and `reserve` are this pool's. It has not moved since there are any.
 pub(crate) struct RawPool<'bound> {
     pub(crate) dev: &'bound Device<Bound>,
@@ -42,7 +42,10 @@ pub(crate) struct RawPool<'bound> {
     /// Where slabs are allocated.
     pub(crate) node: NumaNode,
     pub(crate) cpus: Cpus,
-    pub(crate) map: Option<Map>,
+    /// Slabs by their numbers.
+    pub(crate) by_number: Option<Map>,
+    /// Pages by their DMA addresses.
+    pub(crate) by_address: Option<Map>,
     pub(crate) chunks: ChunkList,
     /// Slabs in which no CPU searches but for callers who may not wait. What is freed there comes
     /// back by itself.
@@ -66,24 +69,25 @@ impl<'bound> RawPool<'bound> {
     pub(crate) fn new(
         dev: &'bound Device<Bound>,
         name: &CStr,
-        geometry: Geometry,
+        geometry: RawGeometry,
         options: Options,
     ) -> Result<Self> {
         options.check(dev, name)?;
 
         let init = InitPolicy::new();
         let slow_free = init.on_free().is_some();
-        let has_map = options.tokens || options.checked_frees;
+        let map_if = |needed: bool| needed.then(Map::new).transpose();
 
         // INVARIANT: There are no chunks.
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
-            layout: SlabLayout::new(geometry, options.tokens, options.checked_frees, slow_free)?,
+            layout: SlabLayout::new(geometry, &options, slow_free)?,
             init,
             node: options.node,
             cpus: Cpus::new()?,
-            map: if has_map { Some(Map::new()?) } else { None },
+            by_number: map_if(options.tokens)?,
+            by_address: map_if(options.addresses || options.checked_frees)?,
             chunks: ChunkList::new(),
             reserve: ChunkList::new(),
             min_nr: options.min_nr,
@@ -110,7 +114,7 @@ impl<'bound> RawPool<'bound> {
     }
 
     #[inline(always)]
-    pub(crate) fn geometry(&self) -> &Geometry {
+    pub(crate) fn geometry(&self) -> &RawGeometry {
         &self.layout.geometry
     }
 

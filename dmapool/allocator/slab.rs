@@ -64,7 +64,7 @@ const MOST_NUMBER: usize = LINE - 1;
 /// # Invariants
 ///
 /// This points to the first [`Word`] of a slab: before it are a [`Header`] and the pages, and after
-/// it the words, and the counts if there are tokens, that the pool's [`SlabLayout`] asks for. All
+/// it the words, and the counts and states, that the pool's [`SlabLayout`] asks for. All
 /// stay for `'pool`.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Slab<'pool>(NonNull<Word>, PhantomData<&'pool Word>);
@@ -82,7 +82,7 @@ impl<'pool> Slab<'pool> {
     ///
     /// [`ENOMEM`].
     pub(crate) fn new(layout: &SlabLayout, flags: Flags, node: NumaNode) -> Result<Self> {
-        let allocation = layout.allocation()?;
+        let allocation = &layout.allocation;
         let memory = Kmalloc::alloc(allocation.whole, flags, node)?.cast::<u8>();
 
         // SAFETY: The allocation is large enough. Words of zero bits are valid.
@@ -105,7 +105,8 @@ impl<'pool> Slab<'pool> {
             for page in 0..layout.pages {
                 this.page_ptr(page).write(UnsafeCell::new(None));
             }
-            if layout.tokens {
+            layout.state.make(this.states(layout), layout.bits());
+            if layout.counts {
                 let counts = first.byte_add(allocation.counts).cast();
 
                 TokenCount::init(counts, layout.bits() as usize);
@@ -132,9 +133,13 @@ impl<'pool> Slab<'pool> {
                 end_page(page, memory);
             }
         }
-        if let Ok(SlabAllocation { whole, words, .. }) = layout.allocation() {
-            // SAFETY: `Kmalloc` made the allocation in `Slab::new`, with this layout.
-            unsafe { Kmalloc::free(self.0.byte_sub(words).cast(), whole) };
+        let SlabAllocation { whole, words, .. } = layout.allocation;
+
+        // SAFETY: The slab has so many, and `Kmalloc` made the allocation in `Slab::new`, with this
+        // layout.
+        unsafe {
+            layout.state.end(self.states(layout), layout.bits());
+            Kmalloc::free(self.0.byte_sub(words).cast(), whole);
         }
     }
 
@@ -254,6 +259,45 @@ impl<'pool> Slab<'pool> {
                 self.word_at(number as usize)
             })
         })
+    }
+}
+
+/// What stands beside its blocks.
+impl<'pool> Slab<'pool> {
+    /// The count of block `bit`, which is none of a twin, if blocks can go out.
+    pub(crate) fn count_of(self, bit: u32, layout: &SlabLayout) -> Option<&'pool TokenCount> {
+        if !layout.counts || bit >= layout.bits() {
+            return None;
+        }
+        let counts = layout.allocation.counts;
+
+        // SAFETY: By the type invariants the slab has that many counts, at that distance from its
+        // words, and they live for `'pool`.
+        Some(unsafe {
+            self.0
+                .byte_add(counts)
+                .cast::<TokenCount>()
+                .add(bit as usize)
+                .as_ref()
+        })
+    }
+
+    /// The first of what the driver has beside its blocks, by their bits.
+    #[inline]
+    fn states(self, layout: &SlabLayout) -> NonNull<u8> {
+        // SAFETY: By the type invariants they lie there.
+        unsafe { self.0.byte_add(layout.allocation.states).cast() }
+    }
+
+    /// What the driver has beside the block of `bit`, which may be that of a twin.
+    ///
+    /// # Safety
+    ///
+    /// The slab must have that bit.
+    #[inline]
+    pub(crate) unsafe fn state_of(self, bit: u32, layout: &SlabLayout) -> NonNull<u8> {
+        // SAFETY: There is one for each bit that is none of a twin.
+        unsafe { layout.state.at(self.states(layout), bit & !layout.twin) }
     }
 }
 

@@ -37,8 +37,8 @@ use core::fmt::Write;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Pages of DMA memory, each of [`Geometry::page_size`](crate::Geometry::page_size) bytes;
-    /// those of the reserve are among them.
+    /// Pages of DMA memory, each of [`page_size()`](crate::RawGeometry::page_size) bytes; those of
+    /// the reserve are among them.
     pub pages: u32,
     /// Blocks in these pages, allocated or not.
     pub capacity: u64,

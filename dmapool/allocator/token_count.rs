@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A count for each block, out of the device's reach, makes a token good once. It is odd while the
-//! block is out, and the token holds that odd number. So the token is good until somebody takes the
-//! block back, and then never again.
+//! A count for each block, out of the device's reach, makes a token or an address good once. It is
+//! odd while the block is out, and a token holds that odd number. So the token is good until
+//! somebody takes the block back, and then never again.
 
 use super::super::sys::prelude::*;
 use super::word::read_once;
@@ -10,14 +10,15 @@ use super::word::read_once;
 /// What is set in a count while its block is out.
 const OUT: u32 = 1;
 
-/// How often a block went out as a token and came back.
+/// How often a block went out and came back.
 ///
 /// It wraps after 2^31 round trips; only then is an old token good again.
 ///
 /// # Invariants
 ///
-/// The count is odd if and only if the block is allocated and has no other owner than its token.
-/// Whoever makes an odd count even owns the block. Only the block's owner changes an even count.
+/// The count is odd if and only if the block is allocated and nobody owns it but by a token or its
+/// address. Whoever makes an odd count even owns the block. Only the block's owner changes an even
+/// count.
 #[repr(transparent)]
 pub(crate) struct TokenCount(Atomic<u32>);
 
@@ -75,5 +76,12 @@ impl TokenCount {
                 .0
                 .cmpxchg(number, number.wrapping_add(OUT), Acquire)
                 .is_ok()
+    }
+
+    /// Takes the block back, if it is out under whatever number. Then the caller owns it.
+    pub(crate) fn take_back_any(&self) -> bool {
+        // Should it come back and go out again in between, that was not for this caller: whoever
+        // acts on what went out last sees its number.
+        self.take_back(read_once(&self.0))
     }
 }

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tokens: blocks that no [`Block`](crate::Block) owns for a while, each of which comes back at
-//! most once, whatever a device makes of its token.
+//! Blocks that are out: no [`Block`](crate::Block) owns them for a while. Each comes back at most
+//! once, whatever a device makes of its token or address.
 
 use super::super::sys::prelude::*;
 use super::{
     free::Allocated,
-    layout::SlabLayout,
     pool::RawPool,
-    slab::Slab,
     token_count::TokenCount, //
 };
 
@@ -66,36 +64,12 @@ impl RawBlock {
     }
 }
 
-impl<'pool> Slab<'pool> {
-    /// The count for tokens of `bit`, which is none of a twin, if the pool has tokens and the slab
-    /// such a bit.
-    fn token_count(self, bit: u32, layout: &SlabLayout) -> Option<&'pool TokenCount> {
-        if !layout.tokens || bit >= layout.bits() {
-            return None;
-        }
-        let counts = layout.allocation().ok()?.counts;
-
-        // SAFETY: By the type invariants the slab has that many counts, at that distance from its
-        // words, and they live for `'pool`.
-        Some(unsafe {
-            self.as_raw()
-                .byte_add(counts)
-                .cast::<TokenCount>()
-                .add(bit as usize)
-                .as_ref()
-        })
-    }
-}
-
 impl RawPool<'_> {
-    /// The slab with this number, in a pool with tokens.
-    fn slab(&self, number: u32) -> Option<Slab<'_>> {
-        let map = self.map.as_ref()?;
+    /// The count of `block`, which is of this pool, if it can go out.
+    fn count_of<'a>(&self, block: &Allocated<'a>) -> Result<&'a TokenCount> {
+        let bit = block.place.bit() & !self.layout.twin;
 
-        Some(
-            map.find(number.into(), |slab, _| slab.number() == number)?
-                .0,
-        )
+        block.slab.count_of(bit, &self.layout).ok_or(EINVAL)
     }
 
     /// Lets `block`, which is of this pool, out as a token. See [`crate::Block::into_raw`].
@@ -104,19 +78,19 @@ impl RawPool<'_> {
     ///
     /// If this succeeds, the caller must not use the block any more.
     pub(crate) unsafe fn let_out(&self, block: &Allocated<'_>) -> Result<RawBlock> {
-        let bit = block.place.bit() & !self.layout.twin;
-        let count = block.slab.token_count(bit, &self.layout).ok_or(EINVAL)?;
-        let bits = self.layout.bits();
+        if self.by_number.is_none() {
+            return Err(EINVAL);
+        }
         // Not an "or": a slab need not have a power of two of bits.
         let number = block
             .slab
             .number()
-            .checked_mul(bits)
-            .and_then(|first| first.checked_add(bit))
+            .checked_mul(self.layout.bits())
+            .and_then(|first| first.checked_add(block.place.bit() & !self.layout.twin))
             .ok_or(EOVERFLOW)?;
 
         // SAFETY: The caller owned the block, and does not use it any more.
-        let count = unsafe { count.let_out() };
+        let count = unsafe { self.count_of(block)?.let_out() };
         Ok(RawBlock {
             count,
             block: number,
@@ -126,12 +100,44 @@ impl RawPool<'_> {
     /// The block that is out as `raw`, which is the caller's then. See [`crate::Pool::from_raw`].
     pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Allocated<'_>> {
         let bits = self.layout.bits();
-        let slab = self.slab(raw.block.checked_div(bits)?)?;
+        let number = raw.block.checked_div(bits)?;
         let bit = raw.block.checked_rem(bits)?;
+        let map = self.by_number.as_ref()?;
+        let (slab, _) = map.find(number.into(), |slab, _| slab.number() == number)?;
 
         // INVARIANT: By the invariants of the count the block is allocated, and this thread's now.
-        slab.token_count(bit, &self.layout)?
+        slab.count_of(bit, &self.layout)?
             .take_back(raw.count)
+            .then(|| Allocated {
+                slab,
+                place: self.layout.place_of(bit, 0),
+            })
+    }
+
+    /// Lets `block`, which is of this pool, out by its DMA address. See
+    /// [`crate::Block::into_address`].
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::let_out`].
+    pub(crate) unsafe fn let_out_by_address(&self, block: &Allocated<'_>) -> Result<DmaAddress> {
+        if self.by_address.is_none() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The caller owned the block, and does not use it any more.
+        unsafe { self.count_of(block)?.let_out() };
+        Ok(block.dma_address())
+    }
+
+    /// The block that is out and begins at `dma`, which is the caller's then. See
+    /// [`crate::Pool::from_address`].
+    pub(crate) fn take_back_at(&self, dma: DmaAddress) -> Option<Allocated<'_>> {
+        let (slab, page, offset) = self.find_page(dma)?;
+        let bit = self.layout.bit_at(page, offset)?;
+
+        // INVARIANT: As in `take_back`.
+        slab.count_of(bit, &self.layout)?
+            .take_back_any()
             .then(|| Allocated {
                 slab,
                 place: self.layout.place_of(bit, 0),

@@ -26,7 +26,7 @@ use kernel::{
 /// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).
 ///
 /// It holds one `T`, or, if that is a slice, as many elements as the bytes that were asked for
-/// ([`Geometry::size`](crate::Geometry::size)) have room for, at the address that the device sees
+/// ([`size()`](crate::RawGeometry::size)) have room for, at the address that the device sees
 /// ([`Block::dma_address`]) and that the CPU sees ([`Block::as_ptr`]). Fields are read and written
 /// with the kernel's `io_read!`, `io_write!` and `io_project!`: each access is volatile, so it is
 /// well-defined while the device writes too. For all of it there are `copy_read()` and
@@ -213,7 +213,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// # }
     /// ```
     #[inline]
-    pub fn as_ptr(&self) -> *mut T {
+    pub fn as_ptr(&self) -> *mut T::Contents {
         T::in_block(self.block.as_ptr(), self.size())
     }
 
@@ -281,6 +281,99 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
         mem::forget(self);
         Ok(raw)
     }
+
+    /// Gives up ownership, as [`Block::into_raw`] does, for hardware that names what it is done
+    /// with by the DMA address.
+    ///
+    /// The block stays allocated until [`Pool::from_address`](crate::Pool::from_address) makes a
+    /// `Block` of it again, which it does once for each time that it went out. In a pool that has
+    /// tokens as well, either brings it back. Any context; one store.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`]: the pool was not made with [`Options::addresses`](crate::Options::addresses).
+    /// The block is freed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     device::{
+    ///         Bound,
+    ///         Device, //
+    ///     },
+    ///     dma::DmaAddress,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Options,
+    ///     Pool, //
+    /// };
+    ///
+    /// fn new_pool(dev: &Device<Bound>) -> Result<Pool<'_>> {
+    ///     let geometry = Geometry::new::<64, 64, 0>();
+    ///
+    ///     Pool::new_with(dev, c"transfers", geometry, Options::new().addresses())
+    /// }
+    ///
+    /// fn submit(pool: &Pool<'_>) -> Result<DmaAddress> {
+    ///     // Goes into the queue of the controller, and comes back in its list of what is done.
+    ///     pool.alloc(GFP_ATOMIC)?.into_address()
+    /// }
+    ///
+    /// fn complete(pool: &Pool<'_>, done: DmaAddress) -> Result {
+    ///     // An error if the controller makes one up, or is done with the same one twice.
+    ///     drop(pool.from_address(done)?);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn into_address(self) -> Result<DmaAddress>
+    where
+        T: Send,
+    {
+        let pool = RawPool::of(self.block.slab);
+        // SAFETY: As in `into_raw`.
+        let address = unsafe { pool.let_out_by_address(&self.block)? };
+
+        mem::forget(self);
+        Ok(address)
+    }
+}
+
+/// What the driver has beside it.
+impl<T: Payload + ?Sized> Block<'_, T> {
+    fn state_ptr(&self) -> NonNull<T::State> {
+        let slab = self.block.slab;
+        let layout = &RawPool::of(slab).layout;
+
+        // SAFETY: The slab has the bit of its block.
+        unsafe { slab.state_of(self.block.place.bit(), layout) }.cast()
+    }
+
+    /// What the driver has beside the block, in a pool [`WithState`](crate::WithState). Any
+    /// context.
+    ///
+    /// # Examples
+    ///
+    /// See [`WithState`](crate::WithState).
+    #[inline]
+    pub fn state(&self) -> &T::State {
+        // SAFETY: It belongs to the block, is all zeroes or what an owner of the block has left,
+        // and is only written to through a mutable reference to the block.
+        unsafe { self.state_ptr().as_ref() }
+    }
+
+    /// The same, to be changed. Any context.
+    ///
+    /// # Examples
+    ///
+    /// See [`WithState`](crate::WithState).
+    #[inline]
+    pub fn state_mut(&mut self) -> &mut T::State {
+        // SAFETY: As above, and nobody else has the block.
+        unsafe { self.state_ptr().as_mut() }
+    }
 }
 
 impl<T: Payload + ?Sized> Drop for Block<'_, T> {
@@ -305,10 +398,10 @@ impl<T: Payload + ?Sized> fmt::Debug for Block<'_, T> {
 /// of its part of the block.
 impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
     type Backend = CoherentIoBackend;
-    type Target = T;
+    type Target = T::Contents;
 
     #[inline]
-    fn as_view(self) -> CoherentView<'a, T> {
+    fn as_view(self) -> CoherentView<'a, T::Contents> {
         // SAFETY: By the type invariants the block's memory, which is part of the page's, holds a
         // `T` at its beginning, for as long as the block is borrowed.
         unsafe {
@@ -321,8 +414,8 @@ impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
 ///
 /// For bytes, these take the place of the methods of [`kernel::io::Io`] with these names, which
 /// panic if the lengths differ. A block has as many elements as fit into what was asked for,
-/// [`Geometry::size`](crate::Geometry::size).
-impl<T: FromBytes + IntoBytes> Block<'_, [T]> {
+/// [`RawGeometry::size`](crate::RawGeometry::size).
+impl<T: FromBytes + IntoBytes, P: Payload<Contents = [T]> + ?Sized> Block<'_, P> {
     /// The block as bytes.
     #[inline]
     fn bytes(&self) -> CoherentView<'_, [u8]> {

@@ -8,7 +8,7 @@
 use super::super::sys::prelude::*;
 use super::super::{
     allocator::{
-        geometry::Geometry,
+        geometry::RawGeometry,
         options::Options, //
     },
     module::{
@@ -47,7 +47,7 @@ unsafe fn create(
         )
     };
     let size = if size == 0 { 0 } else { size.max(SMALLEST) };
-    let geometry = Geometry::check(size, align, boundary).inspect_err(|err| {
+    let geometry = RawGeometry::check(size, align, boundary).inspect_err(|err| {
         dev_err!(
             dev,
             "rust_dmapool: pool {}: {err}\n",

@@ -9,16 +9,14 @@
 use super::super::sys::prelude::*;
 use super::{
     super::{
-        allocator::{
-            geometry::Geometry,
-            options::Options, //
-        },
+        allocator::options::Options,
         module::debugfs,
         sys::{
             c_string::Readable,
             context, //
         },
     },
+    geometry::Geometry,
     payload::Payload,
     pool::Pool, //
 };
@@ -198,7 +196,7 @@ data_before_devres! {
 ///
 /// impl<'bound> DriverData<'bound> {
 ///     fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
-///         let geometry = Geometry::of::<u64>();
+///         let geometry = Geometry::<u64>::of();
 ///         let options = Options::new().min_nr(16);
 ///         let pool = Pool::new_managed_with(pdev, c"status", geometry, options)?.lend();
 ///
@@ -308,7 +306,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     pub fn new_managed(
         dev: &'bound impl DataBeforeDevres,
         name: &CStr,
-        geometry: Geometry,
+        geometry: Geometry<T>,
     ) -> Result<Managed<'bound, T>> {
         Self::new_managed_with(dev, name, geometry, Options::new())
     }
@@ -327,7 +325,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     pub fn new_managed_with(
         dev: &'bound impl DataBeforeDevres,
         name: &CStr,
-        geometry: Geometry,
+        geometry: Geometry<T>,
         options: Options,
     ) -> Result<Managed<'bound, T>> {
         // SAFETY: `DataBeforeDevres` promises that the driver's data, and `'bound` with it, ends
@@ -341,7 +339,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     pub(crate) unsafe fn managed_by(
         dev: &'bound Device<Bound>,
         name: &CStr,
-        geometry: Geometry,
+        geometry: Geometry<T>,
         options: Options,
     ) -> Result<Managed<'bound, T>> {
         // devres may destroy the pool when there is no user of the module left.

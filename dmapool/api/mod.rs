@@ -5,6 +5,7 @@
 
 pub(crate) mod block;
 pub(crate) mod c_pool;
+pub(crate) mod geometry;
 pub(crate) mod managed;
 pub(crate) mod payload;
 pub(crate) mod pool;

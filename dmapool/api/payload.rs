@@ -2,8 +2,10 @@
 
 //! What a block can hold.
 
-use super::super::allocator::geometry::Geometry;
-use super::super::sys::prelude::*;
+use super::super::{
+    allocator::geometry::RawGeometry,
+    sys::prelude::*, //
+};
 use kernel::ptr::KnownSize;
 
 mod private {
@@ -12,6 +14,7 @@ mod private {
 
 impl<T: FromBytes + IntoBytes> private::Sealed for T {}
 impl<T: FromBytes + IntoBytes> private::Sealed for [T] {}
+impl<T: Payload + ?Sized, S: State> private::Sealed for WithState<T, S> {}
 
 /// What the blocks of a [`Pool`](crate::Pool) can hold: any type for which all bytes are valid
 /// and which has no padding, or a slice of these, plain bytes for example. A slice has as many
@@ -47,23 +50,53 @@ impl<T: FromBytes + IntoBytes> private::Sealed for [T] {}
 /// // A device could make this neither true nor false.
 /// is_payload::<bool>();
 /// ```
-pub trait Payload: KnownSize + private::Sealed {
-    /// Whether a block of this geometry can hold the type.
-    #[doc(hidden)]
-    fn fits(geometry: &Geometry) -> bool;
+#[diagnostic::on_unimplemented(
+    message = "a block of a DMA pool cannot hold a `{Self}`",
+    note = "a device may write any bytes: derive `FromBytes` and `IntoBytes`, with `#[repr(C)]` \
+            and without padding, for which `u8` fields can stand",
+    note = "or use `[u8]`, and `try_cast` for what a block holds at the time"
+)]
+pub trait Payload: private::Sealed {
+    /// What is in the memory that driver and device share.
+    type Contents: KnownSize + ?Sized;
 
-    /// A pointer to the payload of a block of `size` bytes that begins at `block`.
+    /// What the driver has beside each block; see [`WithState`].
+    type State: State;
+
+    /// Bytes of a `T`, or of an element of a slice.
     #[doc(hidden)]
-    fn in_block(block: *mut u8, size: usize) -> *mut Self;
+    const SIZE: usize;
+
+    /// In bytes.
+    #[doc(hidden)]
+    const ALIGN: usize;
+
+    #[doc(hidden)]
+    const IS_SLICE: bool;
+
+    /// A pointer to the contents of a block of `size` bytes that begins at `block`.
+    #[doc(hidden)]
+    fn in_block(block: *mut u8, size: usize) -> *mut Self::Contents;
+}
+
+/// Whether a block of this geometry can hold a `T`.
+pub(crate) const fn fits<T: Payload + ?Sized>(geometry: &RawGeometry) -> bool {
+    let holds = match geometry.size().checked_rem(T::SIZE) {
+        Some(0) => true,
+        // No number of elements without bytes makes up a block.
+        Some(_) | None => !T::IS_SLICE,
+    };
+
+    // Behind an IOMMU, the CPU may see coherent memory at any page of its address space.
+    holds && T::SIZE <= geometry.size() && T::ALIGN <= geometry.align() && T::ALIGN <= PAGE_SIZE
 }
 
 impl<T: FromBytes + IntoBytes> Payload for T {
-    fn fits(geometry: &Geometry) -> bool {
-        // Behind an IOMMU, the CPU may see coherent memory at any page of its address space.
-        size_of::<T>() <= geometry.size()
-            && align_of::<T>() <= geometry.align()
-            && align_of::<T>() <= PAGE_SIZE
-    }
+    type Contents = T;
+    type State = ();
+    const SIZE: usize = size_of::<T>();
+    const ALIGN: usize = align_of::<T>();
+    const IS_SLICE: bool = false;
 
     #[inline]
     fn in_block(block: *mut u8, _size: usize) -> *mut T {
@@ -72,10 +105,11 @@ impl<T: FromBytes + IntoBytes> Payload for T {
 }
 
 impl<T: FromBytes + IntoBytes> Payload for [T] {
-    fn fits(geometry: &Geometry) -> bool {
-        // There is no such multiple of zero.
-        T::fits(geometry) && geometry.size().checked_rem(size_of::<T>()) == Some(0)
-    }
+    type Contents = [T];
+    type State = ();
+    const SIZE: usize = size_of::<T>();
+    const ALIGN: usize = align_of::<T>();
+    const IS_SLICE: bool = true;
 
     #[inline]
     fn in_block(block: *mut u8, size: usize) -> *mut [T] {
@@ -83,5 +117,98 @@ impl<T: FromBytes + IntoBytes> Payload for [T] {
         let len = size.checked_div(size_of::<T>()).unwrap_or(0);
 
         ptr::slice_from_raw_parts_mut(block.cast(), len)
+    }
+}
+
+/// What a driver can have beside each block, in memory that the device does not reach: any type
+/// that has a [`Default`], can go to other threads and borrows nothing; see [`WithState`].
+pub trait State: Default + Send + 'static {}
+impl<S: Default + Send + 'static> State for S {}
+
+/// A [`Payload`] with a value of the driver's beside each block: blocks hold a `T`, and
+/// [`Block::state`](crate::Block::state) is an `S`.
+///
+/// What software has to remember of a descriptor need not be in memory that the device can write,
+/// nor be found by a search or an allocation of its own: the pool has it beside the record of its
+/// pages, in ordinary memory. It belongs to whoever has the block.
+///
+/// It is made by [`Default`] when the pool gets pages, in whatever context that is, so that should
+/// not sleep nor take long. It then stays as it is while the block is freed and allocated again,
+/// and is dropped with the pool. It is aligned to 64 bytes at most.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{
+///     io::io_write,
+///     prelude::*, //
+/// };
+/// use rust_dmapool::{
+///     Block,
+///     Pool,
+///     WithState, //
+/// };
+///
+/// /// What the controller reads and writes.
+/// #[repr(C)]
+/// #[derive(FromBytes, IntoBytes)]
+/// struct TransferDescriptor {
+///     next: u64,
+///     token: u64,
+/// }
+///
+/// /// What is none of its business.
+/// #[derive(Default)]
+/// struct Transfer {
+///     tag: u32,
+///     retries: u32,
+/// }
+///
+/// type Td = WithState<TransferDescriptor, Transfer>;
+///
+/// fn prepare<'a>(pool: &'a Pool<'_, Td>, tag: u32) -> Result<Block<'a, Td>> {
+///     let mut td = pool.zalloc(GFP_ATOMIC)?;
+///
+///     *td.state_mut() = Transfer { tag, retries: 0 };
+///     io_write!(td, .token, 0x80);
+///     Ok(td)
+/// }
+/// ```
+///
+/// What cannot go to another thread, or borrows, cannot be beside a block:
+///
+/// ```compile_fail,E0277
+/// use rust_dmapool::{
+///     Pool,
+///     WithState, //
+/// };
+///
+/// fn example(_pool: &Pool<'_, WithState<u64, *mut u8>>) {}
+/// ```
+///
+/// ```compile_fail,E0521
+/// use kernel::prelude::*;
+/// use rust_dmapool::{
+///     Pool,
+///     WithState, //
+/// };
+///
+/// fn example<'a>(pool: &Pool<'_, WithState<u64, Option<&'a u32>>>, number: &'a u32) -> Result {
+///     *pool.alloc(GFP_KERNEL)?.state_mut() = Some(number);
+///     Ok(())
+/// }
+/// ```
+pub struct WithState<T: Payload + ?Sized, S>(PhantomData<S>, PhantomData<T>);
+
+impl<T: Payload + ?Sized, S: State> Payload for WithState<T, S> {
+    type Contents = T::Contents;
+    type State = S;
+    const SIZE: usize = T::SIZE;
+    const ALIGN: usize = T::ALIGN;
+    const IS_SLICE: bool = T::IS_SLICE;
+
+    #[inline]
+    fn in_block(block: *mut u8, size: usize) -> *mut T::Contents {
+        T::in_block(block, size)
     }
 }

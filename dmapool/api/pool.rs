@@ -6,9 +6,10 @@ use super::super::sys::prelude::*;
 use super::{
     super::{
         allocator::{
-            geometry::Geometry,
+            geometry::RawGeometry,
             options::Options,
             pool::RawPool,
+            state::StateLayout,
             statistics::Statistics,
             tokens::RawBlock, //
         },
@@ -19,6 +20,7 @@ use super::{
         },
     },
     block::Block,
+    geometry::Geometry,
     payload::Payload, //
 };
 
@@ -113,9 +115,8 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # Errors
     ///
     /// - [`ENOMEM`]: no memory for the pool's own data.
-    /// - [`EINVAL`], and the device's log says which: a block of this geometry is too small for a
-    ///   `T` or not aligned for it; the device has no mask for coherent DMA; or the caller may not
-    ///   sleep.
+    /// - [`EINVAL`], and the device's log says which: the device has no mask for coherent DMA, or
+    ///   the caller may not sleep.
     ///
     /// # Examples
     ///
@@ -140,7 +141,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// impl<'bound> Queue<'bound> {
     ///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
     ///         Ok(Self {
-    ///             pool: Pool::new(dev, c"queue", Geometry::of::<u64>())?,
+    ///             pool: Pool::new(dev, c"queue", Geometry::<u64>::of())?,
     ///         })
     ///     }
     /// }
@@ -170,14 +171,14 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///
     /// impl<'bound> Queue<'bound> {
     ///     fn new(dev: &'bound Device<Bound>) -> Result<Self> {
-    ///         let pool = Pool::new(dev, c"queue", Geometry::of::<u64>())?;
+    ///         let pool = Pool::new(dev, c"queue", Geometry::<u64>::of())?;
     ///         let block = pool.alloc(GFP_KERNEL)?;
     ///
     ///         Ok(Self { pool, block })
     ///     }
     /// }
     /// ```
-    pub fn new(dev: &'bound Device<Bound>, name: &CStr, geometry: Geometry) -> Result<Self> {
+    pub fn new(dev: &'bound Device<Bound>, name: &CStr, geometry: Geometry<T>) -> Result<Self> {
         Self::new_with(dev, name, geometry, Options::new())
     }
 
@@ -217,7 +218,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     pub fn new_with(
         dev: &'bound Device<Bound>,
         name: &CStr,
-        geometry: Geometry,
+        geometry: Geometry<T>,
         options: Options,
     ) -> Result<Self> {
         if !context::may_sleep() {
@@ -225,17 +226,6 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
                 dev,
                 "rust_dmapool: pool {}: not made where nothing may sleep\n",
                 Readable(name)
-            );
-            return Err(EINVAL);
-        }
-        if !T::fits(&geometry) {
-            dev_err!(
-                dev,
-                "rust_dmapool: pool {}: blocks of {} bytes aligned to {} cannot hold a {}\n",
-                Readable(name),
-                geometry.size(),
-                geometry.align(),
-                core::any::type_name::<T>()
             );
             return Err(EINVAL);
         }
@@ -247,10 +237,14 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             );
             return Err(EINVAL);
         }
+        let options = Options {
+            state: StateLayout::of::<T::State>(),
+            ..options
+        };
         // SAFETY: Only dropping the box frees the pool.
-        let instance = unsafe { Instance::new(dev, name, geometry, options)? };
+        let instance = unsafe { Instance::new(dev, name, *geometry, options)? };
 
-        // INVARIANT: This is a box, that is never null, and `T` fits.
+        // INVARIANT: This is a box, that is never null. By the invariants of `Geometry` `T` fits.
         Ok(Self {
             instance: NonNull::new(KBox::into_raw(instance)).ok_or(ENOMEM)?,
             owns: PhantomData,
@@ -455,7 +449,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     }
 
     /// Gives pages in which no block is allocated back to the system, and returns how many. Those
-    /// of the reserve stay.
+    /// of the reserve stay, and all of a pool with [`Options::addresses`].
     ///
     /// Process context with interrupts enabled; may sleep. Elsewhere it does nothing, and the log
     /// says so. Others may allocate and free meanwhile.
@@ -511,6 +505,44 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         Ok(unsafe { Block::new(block) })
     }
 
+    /// Takes back the ownership that [`Block::into_address`] gave up, once for each time: the block
+    /// that begins at DMA address `dma` and is out.
+    ///
+    /// Any context. In O(1), by one look into a table of pages and one atomic operation.
+    ///
+    /// Nothing about this is unsafe, as with [`Pool::from_raw`]. But there is nothing to guess
+    /// about an address: a device that names a block too early, or twice when the block is out
+    /// once more, is believed. A token tells that.
+    ///
+    /// # Errors
+    ///
+    /// [`EINVAL`] if no block that is out begins there: the address is not of this pool, not that
+    /// of a block's first byte, or that of a block which is free, or which somebody owns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::Pool<'_>) -> Result {
+    /// let address = pool.alloc(GFP_KERNEL)?.into_address()?;
+    ///
+    /// assert!(pool.from_address(address + 1).is_err());
+    /// drop(pool.from_address(address)?);
+    /// assert!(pool.from_address(address).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[allow(clippy::wrong_self_convention)] // As above.
+    pub fn from_address(&self, dma: DmaAddress) -> Result<Block<'_, T>>
+    where
+        T: Send,
+    {
+        let block = self.raw().take_back_at(dma).ok_or(EINVAL)?;
+
+        // SAFETY: As in `from_raw`.
+        Ok(unsafe { Block::new(block) })
+    }
+
     /// See [`RawPool::unpublished_slabs`].
     #[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
     pub(crate) fn unpublished_slabs(&self) -> usize {
@@ -527,7 +559,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// # }
     /// ```
     #[inline]
-    pub fn geometry(&self) -> &Geometry {
+    pub fn geometry(&self) -> &RawGeometry {
         self.raw().geometry()
     }
 

@@ -6,7 +6,7 @@
 use super::super::sys::prelude::*;
 use super::{
     super::allocator::{
-        geometry::Geometry,
+        geometry::RawGeometry,
         options::Options,
         pool::RawPool, //
     },
@@ -39,7 +39,7 @@ impl<'bound> Instance<'bound> {
     pub(crate) unsafe fn new(
         dev: &'bound Device<Bound>,
         name: &CStr,
-        geometry: Geometry,
+        geometry: RawGeometry,
         options: Options,
     ) -> Result<KBox<Self>> {
         let module = if options.holds_module {

@@ -272,7 +272,7 @@ fn collisions(pool: &CPool, held: &[CBlock], places: usize) -> Result<usize> {
 /// How many of the pages, of a block each, are not the first thing that the map finds for them.
 fn not_first(pool: &CPool, held: &[CBlock]) -> Result<usize> {
     let pool = pool.raw();
-    let map = pool.map.as_ref().ok_or(EINVAL)?;
+    let map = pool.by_address.as_ref().ok_or(EINVAL)?;
     let is_first = |dma: u64| {
         map.first(pool.number_of(dma)).is_some_and(|entry| {
             let (slab, page) = entry.page();
@@ -331,7 +331,7 @@ fn add_page_slowly(device: &TestDevice, pool: &CPool) -> Result {
     unsafe { slab.fill_words(page, false, &raw.layout) };
     ensure!(is_full());
     for number in raw.numbers_of(memory) {
-        let room = raw.map.as_ref().ok_or(EINVAL)?.claim(GFP_KERNEL)?;
+        let room = raw.by_address.as_ref().ok_or(EINVAL)?.claim(GFP_KERNEL)?;
 
         // SAFETY: The slab is of this pool.
         unsafe { room.enter(number, slab, page) };
@@ -385,7 +385,7 @@ mod suite {
             let [size, align, boundary] = random_geometry(&mut random);
             let asked = [size.max(16), align, boundary];
             // The boundary can be too small for what is made of the size.
-            if Geometry::check(asked[0], align, boundary).is_err() {
+            if Geometry::<[u8]>::check(asked[0], align, boundary).is_err() {
                 continue;
             }
 

@@ -10,6 +10,7 @@ use crate::{
     Geometry,
     InvalidGeometry,
     Pool, //
+    RawGeometry,
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -88,7 +89,7 @@ const INVALID: [([usize; 3], InvalidGeometry); 14] = [
 
 /// Where C's `pool_initialise_page()` puts blocks: one after the other, skipping to the boundary
 /// where the next one would cross it.
-fn expected_offsets(geometry: &Geometry, boundary: usize) -> impl Iterator<Item = usize> {
+fn expected_offsets(geometry: &RawGeometry, boundary: usize) -> impl Iterator<Item = usize> {
     let (stride, end) = (geometry.stride(), geometry.page_size());
     let boundary = if boundary == 0 {
         end
@@ -159,7 +160,7 @@ mod suite {
     #[test]
     fn valid() -> Result {
         for ([size, align, boundary], expected) in VALID {
-            let geometry = Geometry::check(size, align, boundary)?;
+            let geometry = RawGeometry::check(size, align, boundary)?;
 
             assert_eq!(geometry.size(), size);
             assert_eq!(geometry.stride(), expected[0]);
@@ -175,10 +176,10 @@ mod suite {
         let device = TestDevice::new(c"dmapool-geometry")?;
 
         for ([size, align, boundary], expected) in INVALID {
-            assert_eq!(Geometry::check(size, align, boundary), Err(expected));
+            assert_eq!(RawGeometry::check(size, align, boundary), Err(expected));
             assert_eq!(
-                Geometry::try_new(device.bound(), size, align, boundary),
-                Err(EINVAL)
+                Geometry::<[u8]>::try_new(device.bound(), size, align, boundary).err(),
+                Some(EINVAL)
             );
         }
         Ok(())
@@ -188,14 +189,20 @@ mod suite {
     fn constant() {
         const GEOMETRY: Geometry = Geometry::new::<68, 32, 4096>();
 
-        assert_eq!(Ok(GEOMETRY), Geometry::check(68, 32, 4096));
-        assert_eq!(Ok(Geometry::of::<u64>()), Geometry::check(8, 8, 0));
+        assert_eq!(Ok(*GEOMETRY), RawGeometry::check(68, 32, 4096));
+        assert_eq!(Ok(*Geometry::<u64>::of()), RawGeometry::check(8, 8, 0));
+        assert_eq!(
+            Ok(*Geometry::<[u32; 3]>::of_with::<32, 4096>()),
+            RawGeometry::check(12, 32, 4096)
+        );
+        // Not less than the type needs.
+        assert_eq!(Geometry::<u64>::of_with::<4, 0>().align(), 8);
     }
 
     #[test]
     fn offsets() -> Result {
         for ([size, align, boundary], _) in VALID {
-            let geometry = Geometry::check(size, align, boundary)?;
+            let geometry = RawGeometry::check(size, align, boundary)?;
 
             for (index, offset) in expected_offsets(&geometry, boundary).enumerate() {
                 assert_eq!(geometry.offset_of(index as u32) as usize, offset);
@@ -210,7 +217,7 @@ mod suite {
 
         for _ in 0..1_000 {
             let [size, align, boundary] = random_geometry(&mut random);
-            let Ok(geometry) = Geometry::check(size, align, boundary) else {
+            let Ok(geometry) = RawGeometry::check(size, align, boundary) else {
                 continue;
             };
             let blocks = u64::from(geometry.blocks_per_page());
@@ -241,7 +248,7 @@ mod suite {
 
         for _ in 0..1_000 {
             let [size, align, boundary] = random_geometry(&mut random);
-            let Ok(geometry) = Geometry::check(size, align, boundary) else {
+            let Ok(geometry) = RawGeometry::check(size, align, boundary) else {
                 continue;
             };
             let is_good = |at: usize| {

@@ -60,7 +60,7 @@ mod suite {
         let held = pages_held();
         let device = TestDevice::new(c"dmapool-early")?;
         let early = managed_pool::<[u8]>(&device, c"early", GEOMETRY, Options::new())?;
-        let late = managed_pool::<u64>(&device, c"late", GEOMETRY, Options::new())?;
+        let late = managed_pool::<u64>(&device, c"late", Geometry::of(), Options::new())?;
 
         drop(early.alloc(GFP_KERNEL)?);
         drop(late.alloc(GFP_KERNEL)?);

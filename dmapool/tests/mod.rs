@@ -2,6 +2,7 @@
 
 //! The KUnit suites: one file for each, and what they share.
 
+mod addresses;
 mod checked;
 mod geometry;
 mod interrupt;
@@ -11,6 +12,7 @@ mod model;
 mod pool;
 mod reserve;
 mod slices;
+mod state;
 mod support;
 mod thread;
 mod threads;

@@ -21,7 +21,7 @@ const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 const MIN_NR: usize = 100;
 
 /// What there is in the reserve when it is full: the blocks of whole pages.
-const RESERVED: usize = MIN_NR.next_multiple_of(GEOMETRY.blocks_per_page() as usize);
+const RESERVED: usize = MIN_NR.next_multiple_of(GEOMETRY.raw().blocks_per_page() as usize);
 
 fn new_pool(device: &TestDevice) -> Result<Pool<'_>> {
     let options = Options::new().min_nr(MIN_NR);
@@ -112,7 +112,7 @@ mod suite {
         let device = TestDevice::new(c"dmapool-reserve-prefill")?;
         let pool = new_pool(&device)?;
         let pages = pool.statistics().pages;
-        let count = 10 * GEOMETRY.blocks_per_page() as usize;
+        let count = 10 * GEOMETRY.raw().blocks_per_page() as usize;
 
         // No more than is missing, and nothing if nothing is.
         for _ in 0..2 {
@@ -170,7 +170,7 @@ mod suite {
             let result = device.starved(|| pool.alloc(GFP_KERNEL | __GFP_NOWARN).map(drop));
             assert_eq!(result, Err(ENOMEM));
             // So many that the pool has to grow, and that all of its blocks are in use.
-            for _ in 0..GEOMETRY.blocks_per_page() {
+            for _ in 0..GEOMETRY.raw().blocks_per_page() {
                 held.push(Stamped::new(pool.alloc(GFP_KERNEL)?, 7), GFP_KERNEL)?;
             }
             for block in exhaust(&pool, &device, GFP_KERNEL)? {

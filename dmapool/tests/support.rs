@@ -85,7 +85,7 @@ impl TestDevice {
 pub(super) fn managed_pool<'a, T: Payload + ?Sized>(
     device: &'a TestDevice,
     name: &CStr,
-    geometry: Geometry,
+    geometry: Geometry<T>,
     options: Options,
 ) -> Result<Managed<'a, T>> {
     // SAFETY: Dropping the device is what releases devres, and ends all that borrows before.

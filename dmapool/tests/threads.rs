@@ -269,11 +269,11 @@ mod suite {
         let device = TestDevice::new(c"dmapool-sharing")?;
 
         for geometry in [
-            Geometry::new::<8, 8, 0>(),
-            Geometry::new::<256, 256, 0>(),
-            Geometry::new::<4096, 4096, 0>(),
+            Geometry::<[u8]>::new::<8, 8, 0>(),
+            Geometry::<[u8]>::new::<256, 256, 0>(),
+            Geometry::<[u8]>::new::<4096, 4096, 0>(),
         ] {
-            let pool = RawPool::new(device.bound(), c"sharing", geometry, Options::new())?;
+            let pool = RawPool::new(device.bound(), c"sharing", *geometry, Options::new())?;
             let mut pool = KBox::new(pool, GFP_KERNEL)?;
 
             pool.cpus.share_one();

@@ -4,7 +4,7 @@
 
 use super::{
     super::allocator::{
-        geometry::Geometry,
+        geometry::RawGeometry,
         options::Options,
         pool::RawPool, //
     },
@@ -31,7 +31,7 @@ impl<'bound> Instance<'bound> {
     pub(crate) unsafe fn new(
         dev: &'bound Device<Bound>,
         name: &CStr,
-        geometry: Geometry,
+        geometry: RawGeometry,
         options: Options,
     ) -> Result<KBox<Self>> {
         let this = KBox::new(

@@ -15,8 +15,8 @@ mod module;
 
 pub use allocator::{
     geometry::{
-        Geometry,
         InvalidGeometry, //
+        RawGeometry,
     },
     options::Options,
     statistics::Statistics,

@@ -12,7 +12,7 @@ include!("../../loom/src/core.rs");
 mod helpers;
 
 pub use allocator::{
-    geometry::Geometry,
+    geometry::RawGeometry,
     options::Options, //
 };
 
@@ -32,7 +32,7 @@ struct AnyBlock([u64; 2]);
 
 /// A pool that is never destroyed.
 fn create([size, align, boundary]: [usize; 3], options: Options) -> &'static RawPool<'static> {
-    let geometry = Geometry::check(size, align, boundary).unwrap();
+    let geometry = RawGeometry::check(size, align, boundary).unwrap();
     let dev = Device::new().unwrap();
     let pool = RawPool::new(dev, c"model", geometry, options);
     let pool = KBox::new(pool.unwrap(), GFP_KERNEL).unwrap();

@@ -14,7 +14,7 @@ mod models;
 mod run;
 
 pub use allocator::{
-    geometry::Geometry,
+    geometry::RawGeometry,
     options::Options, //
 };
 

@@ -12,8 +12,8 @@ use crate::{
         pool::RawPool,
         tokens::RawBlock, //
     },
-    Geometry,
     Options, //
+    RawGeometry,
 };
 use kernel::{
     alloc::Flags,
@@ -253,7 +253,7 @@ impl Model {
 
         let count = model::check(settings, move || {
             let size = PAGE_SIZE / blocks;
-            let geometry = Geometry::check(size, 0, 0).unwrap();
+            let geometry = RawGeometry::check(size, 0, 0).unwrap();
             let options = Options {
                 checked_frees: checked,
                 ..options

@@ -73,7 +73,7 @@ struct Commands<'bound> {
 impl<'bound> Commands<'bound> {
     fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         let options = Options::new().tokens();
-        let pool = Pool::new_managed_with(pdev, c"twice", Geometry::of::<Words>(), options)?.lend();
+        let pool = Pool::new_managed_with(pdev, c"twice", Geometry::<Words>::of(), options)?.lend();
 
         Ok(Self {
             bar: pdev.iomap_region_sized::<{ regs::END }>(0, c"completes_twice")?,

@@ -32,7 +32,7 @@ pub(crate) struct Tokens<'bound> {
 impl<'bound> Tokens<'bound> {
     pub(crate) fn new(dev: &'bound Device<Bound>) -> Result<Self> {
         let options = Options::new().tokens();
-        let pool = Pool::new_with(dev, c"tokens", Geometry::of::<[u64; 8]>(), options)?;
+        let pool = Pool::new_with(dev, c"tokens", Geometry::<[u64; 8]>::of(), options)?;
         let tokens = Self {
             kept: Self::keep(&pool)?,
             pool,
