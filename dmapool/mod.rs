@@ -37,7 +37,11 @@ pub use api::{
         State,
         WithState, //
     },
-    pool::Pool, //
+    pool::Pool,
+    revocable::{
+        HeldBlock,
+        RevocablePool, //
+    }, //
 };
 
 pub(crate) use allocator::{

@@ -249,6 +249,18 @@ impl Map {
         }
         Ok(self.newest())
     }
+
+    /// Has what is in `other` be in this, and nothing else.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may use either meanwhile.
+    pub(crate) unsafe fn replace(&self, other: Self) {
+        // INVARIANT: Both have such tables. This one's go with `other`.
+        let tables = self.newest.xchg(read_once(&other.newest), Full);
+
+        other.newest.store(tables, Relaxed);
+    }
 }
 
 impl Table {

@@ -35,6 +35,8 @@ pub struct Options {
     pub(crate) state: StateLayout,
     /// Whether blocks are freed by their addresses, which are checked. For pools of C.
     pub(crate) checked_frees: bool,
+    /// Whether blocks that are allocated when the pool ends, end with it.
+    pub(crate) ends_blocks: bool,
     /// Whether the pool keeps the module from being unloaded. For pools that may be destroyed when
     /// there is no user of the module left.
     pub(crate) holds_module: bool,
@@ -58,6 +60,7 @@ impl Options {
             min_nr: 0,
             state: StateLayout::of::<()>(),
             checked_frees: false,
+            ends_blocks: false,
             holds_module: false,
         }
     }

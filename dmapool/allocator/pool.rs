@@ -52,6 +52,8 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) reserve: ChunkList,
     /// How many blocks the reserve has, at most 4,096.
     pub(crate) min_nr: usize,
+    /// Whether blocks that are still allocated at the end are given back.
+    ends_blocks: bool,
     pub(crate) chunk_count: Atomic<u32>,
     pub(crate) pages: PageCount,
     /// The most blocks that were seen to be allocated at once.
@@ -91,6 +93,7 @@ impl<'bound> RawPool<'bound> {
             chunks: ChunkList::new(),
             reserve: ChunkList::new(),
             min_nr: options.min_nr,
+            ends_blocks: options.ends_blocks,
             chunk_count: Atomic::new(0),
             pages: PageCount::new(),
             high_water: Atomic::new(0),
@@ -136,9 +139,9 @@ impl<'bound> RawPool<'bound> {
 }
 
 impl Drop for RawPool<'_> {
-    /// Frees the slabs and their pages, but for those with blocks that are still allocated: a
-    /// device may write to these. Their memory stays for good, and with it a reference to the
-    /// device.
+    /// Frees the slabs and their pages, but for those with blocks that are still allocated, unless
+    /// these are to end: a device may write to them. Their memory stays for good, and with it a
+    /// reference to the device.
     fn drop(&mut self) {
         let mut live = 0u64;
         let mut kept = 0usize;
@@ -155,7 +158,7 @@ impl Drop for RawPool<'_> {
                     blocks.fold(0u64, |sum, index| sum.wrapping_add(is_live(index).into()));
 
                 self.check_free_blocks(&memory, |index| !is_live(index), &mut late_writes);
-                if live_here == 0 {
+                if live_here == 0 || self.ends_blocks {
                     self.give_back(memory);
                 } else {
                     live = live.wrapping_add(live_here);

@@ -484,6 +484,16 @@ impl<'pool> Slab<'pool> {
         unsafe { self.memory_before(distance_of_page(page)) }
     }
 
+    /// The memory of a page, if it has some.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may use the pool.
+    pub(crate) unsafe fn memory_if_there(self, page: u32) -> Option<&'pool Coherent<[u8]>> {
+        // SAFETY: The page is one of the slab's, and nobody writes to it.
+        unsafe { (*self.page_ptr(page).as_ref().get()).as_ref() }
+    }
+
     /// The memory of the page at a [`Place`].
     ///
     /// # Safety
@@ -566,7 +576,7 @@ impl<'pool> Slab<'pool> {
     ///
     /// # Safety
     ///
-    /// The pool must have no map with its pages.
+    /// No map may lead to the page.
     pub(crate) unsafe fn take_page(self, page: u32, layout: &SlabLayout) -> Option<Coherent<[u8]>> {
         let bits = |word| layout.bits_of_page(page, word);
         let existence = layout.existence_of_page(page);

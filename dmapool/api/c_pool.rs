@@ -21,6 +21,7 @@ use super::super::{
         gfp, //
     },
 };
+use kernel::error;
 
 /// What stands behind C's `struct dma_pool *`.
 type CPool = Instance<'static>;
@@ -38,6 +39,7 @@ unsafe fn create(
     dev: NonNull<bindings::device>,
     [size, align, boundary]: [usize; 3],
     node: c_int,
+    min_nr: usize,
 ) -> Result<KBox<CPool>> {
     // SAFETY: The caller vouches for both. `'static` is as long as the pool lives.
     let (name, dev) = unsafe {
@@ -70,6 +72,7 @@ unsafe fn create(
     };
     let options = Options {
         checked_frees: true,
+        min_nr,
         // Whoever makes the pool may be gone when it is destroyed, by devres or by a callback that
         // is `rust_dma_pool_destroy()` itself.
         holds_module: true,
@@ -139,14 +142,81 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_create_node(
     boundary: usize,
     node: c_int,
 ) -> *mut bindings::dma_pool {
+    // SAFETY: The caller vouches for the same.
+    unsafe { rust_dma_pool_create_reserve(name, dev, size, align, boundary, node, 0) }
+}
+
+/// Like `dma_pool_create_node()`, with a reserve for callers who may not wait: see
+/// [`Options::min_nr`]. Process context; may sleep.
+///
+/// # Safety
+///
+/// As [`rust_dma_pool_create_node`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn rust_dma_pool_create_reserve(
+    name: *const c_char,
+    dev: *mut bindings::device,
+    size: usize,
+    align: usize,
+    boundary: usize,
+    node: c_int,
+    min_nr: usize,
+) -> *mut bindings::dma_pool {
     let Some(dev) = NonNull::new(dev) else {
         return null_mut();
     };
 
     // SAFETY: The caller vouches for `name` and `dev`.
-    match unsafe { create(name, dev, [size, align, boundary], node) } {
+    match unsafe { create(name, dev, [size, align, boundary], node, min_nr) } {
         Ok(pool) => KBox::into_raw(pool).cast(),
         Err(_) => null_mut(),
+    }
+}
+
+/// Grows the pool until `count` blocks are free: see [`Pool::prefill`](crate::Pool::prefill).
+/// Returns 0, or `-ENOMEM`. Any context that `flags` allow.
+///
+/// # Safety
+///
+/// `pool` must be as for [`behind`].
+#[no_mangle]
+pub(crate) unsafe extern "C" fn rust_dma_pool_prefill(
+    pool: *mut bindings::dma_pool,
+    count: usize,
+    flags: bindings::gfp_t,
+) -> c_int {
+    // SAFETY: The caller vouches for the pool.
+    unsafe {
+        match behind(pool) {
+            Some(pool) => error::from_result(|| {
+                pool.raw.prefill(count, gfp::from_raw(flags))?;
+                Ok(0)
+            }),
+            None => {
+                refuse(c"rust_dma_pool_prefill", pool);
+                EINVAL.to_errno()
+            }
+        }
+    }
+}
+
+/// Gives pages back in which no block is allocated, and returns how many. Process context; may
+/// sleep.
+///
+/// # Safety
+///
+/// `pool` must be as for [`behind`], and nobody else use it meanwhile.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn rust_dma_pool_shrink(pool: *mut bindings::dma_pool) -> usize {
+    // SAFETY: The caller vouches for the same.
+    unsafe {
+        match behind(pool) {
+            Some(pool) => pool.raw.shrink_alone(),
+            None => {
+                refuse(c"rust_dma_pool_shrink", pool);
+                0
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
             context, //
         },
     },
+    block::Block,
     geometry::Geometry,
     payload::Payload,
     pool::Pool, //
@@ -168,7 +169,7 @@ data_before_devres! {
 ///
 /// # Invariants
 ///
-/// `pool` is in a [`KBox`] that a devres action of its device owns. The action has not run, and
+/// `owned` is in a [`KBox`] that a devres action of its owner owns. The action has not run, and
 /// will not before `'bound` ends unless through this value.
 ///
 /// # Examples
@@ -240,8 +241,15 @@ data_before_devres! {
 /// }
 /// ```
 pub struct Managed<'bound, T: Payload + ?Sized = [u8]> {
-    pub(crate) pool: NonNull<Pool<'bound, T>>,
+    pub(crate) owned: NonNull<Owned<'bound, T>>,
     lent: PhantomData<&'bound Pool<'bound, T>>,
+}
+
+/// A pool, and the device whose devres owns it, which is another one than the pool's if that is for
+/// a parent.
+pub(crate) struct Owned<'bound, T: Payload + ?Sized> {
+    pub(crate) pool: Pool<'bound, T>,
+    owner: *mut bindings::device,
 }
 
 // SAFETY: A handle is a reference to a pool, which is `Sync`, and destroys it as its only user.
@@ -257,19 +265,19 @@ unsafe impl<T: Payload + ?Sized> Sync for Managed<'_, T> {}
 ///
 /// # Safety
 ///
-/// `pool` must be a [`Pool`] in a [`KBox`], of whatever payload, which makes no difference to it.
-/// Unless its device has driver data, it must not be used any more.
-unsafe extern "C" fn destroy(pool: *mut c_void) {
-    let pool = pool.cast::<Pool<'_>>();
+/// `owned` must be an [`Owned`] in a [`KBox`], of whatever payload, which makes no difference to
+/// it. Unless its owner has driver data, it must not be used any more.
+unsafe extern "C" fn destroy(owned: *mut c_void) {
+    let owned = owned.cast::<Owned<'_, [u8]>>();
     // The pool refers to its device once more. That is as valid as ever: devres runs its actions
     // while the device is still there, and before its driver can be bound anew.
-    // SAFETY: devres passes the pool that was added with this action.
-    let this = unsafe { &*pool };
+    // SAFETY: devres passes what was added with this action.
+    let this = &unsafe { &*owned }.pool;
 
-    // SAFETY: This is a device.
-    if unsafe { bindings::dev_get_drvdata(as_raw(this.device())) }.is_null() {
+    // SAFETY: This is a device, whose devres this is.
+    if unsafe { bindings::dev_get_drvdata((*owned).owner) }.is_null() {
         // SAFETY: Without driver data, the caller vouches that nobody uses the pool.
-        drop(unsafe { KBox::from_raw(pool) });
+        drop(unsafe { KBox::from_raw(owned) });
         return;
     }
     dev_err!(
@@ -281,7 +289,7 @@ unsafe extern "C" fn destroy(pool: *mut c_void) {
 }
 
 /// The C device; a [`Device`] is a transparent wrapper of it.
-fn as_raw(dev: &Device) -> *mut bindings::device {
+pub(super) fn as_raw(dev: &Device) -> *mut bindings::device {
     ptr::from_ref(dev).cast_mut().cast()
 }
 
@@ -328,15 +336,64 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         geometry: Geometry<T>,
         options: Options,
     ) -> Result<Managed<'bound, T>> {
+        let device = dev.device();
+
         // SAFETY: `DataBeforeDevres` promises that the driver's data, and `'bound` with it, ends
         // before devres is released, or else that the device has driver data then.
-        unsafe { Self::managed_by(dev.device(), name, geometry, options) }
+        unsafe { Self::managed_by(device, device, name, geometry, options) }
+    }
+
+    /// Like [`Pool::new_managed_with`], for the device that created `adev`: often that is the one
+    /// which does DMA.
+    ///
+    /// It ends when the driver detaches from `adev`, which it does before the parent's does. There
+    /// is none for other devices, which may be unbound while the pool is there: a driver that has
+    /// another one bound keeps a [`Pool`] in its own data, see [`Pool::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::new_managed_with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     auxiliary,
+    ///     device::Core,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Geometry,
+    ///     Options,
+    ///     Pool, //
+    /// };
+    ///
+    /// fn probe<'bound>(
+    ///     adev: &'bound auxiliary::Device<Core<'_>>,
+    /// ) -> Result<&'bound Pool<'bound, u64>> {
+    ///     let options = Options::new();
+    ///
+    ///     Ok(Pool::new_managed_for_parent(adev, c"of both", Geometry::of(), options)?.lend())
+    /// }
+    /// ```
+    #[cfg(CONFIG_AUXILIARY_BUS)]
+    pub fn new_managed_for_parent(
+        adev: &'bound kernel::auxiliary::Device<Core<'_>>,
+        name: &CStr,
+        geometry: Geometry<T>,
+        options: Options,
+    ) -> Result<Managed<'bound, T>> {
+        // SAFETY: As above. The parent is bound for as long as `adev` is, devres of which is
+        // released before that ends.
+        unsafe { Self::managed_by(adev.device(), adev.parent(), name, geometry, options) }
     }
 
     /// # Safety
     ///
-    /// When devres of `dev` is released, `'bound` must have ended, or the device have driver data.
+    /// When devres of `owner` is released, `'bound` must have ended, or `owner` have driver data;
+    /// and `dev` must be bound.
     pub(crate) unsafe fn managed_by(
+        owner: &Device<Bound>,
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: Geometry<T>,
@@ -347,26 +404,116 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             holds_module: true,
             ..options
         };
+        let owner = as_raw(owner);
         let pool = Self::new_with(dev, name, geometry, options)?;
-        let pool = KBox::into_raw(KBox::new(pool, GFP_KERNEL)?);
+        let owned = KBox::into_raw(KBox::new(Owned { pool, owner }, GFP_KERNEL)?);
 
-        // SAFETY: `dev` is bound.
-        let added = unsafe { bindings::devm_add_action(as_raw(dev), Some(destroy), pool.cast()) };
+        // SAFETY: `owner` is bound.
+        let added = unsafe { bindings::devm_add_action(owner, Some(destroy), owned.cast()) };
         to_result(added).inspect_err(|_| {
             // SAFETY: It comes from `into_raw`, and devres does not have it.
-            drop(unsafe { KBox::from_raw(pool) });
+            drop(unsafe { KBox::from_raw(owned) });
         })?;
 
         // INVARIANT: devres has the pool now. The caller vouches that it destroys the
         // pool only after the last use of `'bound`.
         Ok(Managed {
-            pool: NonNull::new(pool).ok_or(ENOMEM)?,
+            owned: NonNull::new(owned).ok_or(ENOMEM)?,
             lent: PhantomData,
         })
     }
 }
 
 impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
+    /// Lends the pool with some blocks of it, if `look` returns any; destroys it if that fails.
+    ///
+    /// For drivers that look at what they get before they decide, and otherwise make a pool anew,
+    /// with another boundary for instance: until `look` returns, its blocks borrow from the handle,
+    /// and after that they are as good as those of a pool that was lent. Process context; may
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// What `look` returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     device::Core,
+    ///     pci,
+    ///     prelude::*, //
+    /// };
+    /// use rust_dmapool::{
+    ///     Block,
+    ///     Geometry,
+    ///     Pool, //
+    /// };
+    ///
+    /// type Frames<'bound> = (&'bound Pool<'bound>, KVec<Block<'bound>>);
+    ///
+    /// /// A hundred frames, none of which crosses 4 GiB.
+    /// fn frames<'bound>(pdev: &'bound pci::Device<Core<'_>>) -> Result<Frames<'bound>> {
+    ///     let pool = Pool::new_managed(pdev, c"frames", Geometry::new::<1024, 256, 0>())?;
+    ///     let lent = pool.lend_with(|pool| {
+    ///         let mut frames = KVec::new();
+    ///
+    ///         for _ in 0..100 {
+    ///             let frame = pool.alloc(GFP_KERNEL)?;
+    ///
+    ///             if frame.dma_address() >> 32 != (frame.dma_address() + 1023) >> 32 {
+    ///                 return Err(ERANGE);
+    ///             }
+    ///             frames.push(frame, GFP_KERNEL)?;
+    ///         }
+    ///         Ok(frames)
+    ///     });
+    ///
+    ///     lent.or_else(|_| {
+    ///         let geometry = Geometry::new::<1024, 256, { 1 << 32 }>();
+    ///         let pool = Pool::new_managed(pdev, c"frames", geometry)?.lend();
+    ///
+    ///         Ok((pool, KVec::new()))
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// None of its blocks can be kept elsewhere, because the pool may end:
+    ///
+    /// ```compile_fail,E0521
+    /// use kernel::prelude::*;
+    /// use rust_dmapool::{
+    ///     Block,
+    ///     Managed, //
+    /// };
+    ///
+    /// fn keep<'bound>(managed: Managed<'bound>, kept: &mut Option<Block<'bound>>) -> Result {
+    ///     managed.lend_with(|pool| {
+    ///         *kept = Some(pool.alloc(GFP_KERNEL)?);
+    ///         Err(EAGAIN)
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn lend_with(
+        self,
+        look: impl for<'lent> FnOnce(&'lent Pool<'bound, T>) -> Result<KVec<Block<'lent, T>>>,
+    ) -> Result<(&'bound Pool<'bound, T>, KVec<Block<'bound, T>>)> {
+        // SAFETY: They are the same whatever their lifetime, and by the type invariants the pool
+        // lives for `'bound` once it is lent.
+        let blocks = look(&self).map(|blocks| unsafe {
+            mem::transmute::<KVec<Block<'_, T>>, KVec<Block<'bound, T>>>(blocks)
+        });
+
+        match blocks {
+            Ok(blocks) => Ok((self.lend(), blocks)),
+            Err(err) => {
+                self.destroy();
+                Err(err)
+            }
+        }
+    }
+
     /// Lends the pool for as long as the device is bound.
     ///
     /// Any context. There is no way back: from now on only detaching destroys the pool.
@@ -450,7 +597,7 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
     pub fn lend(self) -> &'bound Pool<'bound, T> {
         // SAFETY: By the type invariants the pool lives until `'bound` ends, unless it is
         // destroyed through `self`, which is gone.
-        unsafe { self.pool.as_ref() }
+        unsafe { &self.owned.as_ref().pool }
     }
 
     /// Destroys the pool now, rather than when the driver detaches.
@@ -489,12 +636,12 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
         if !context::may_sleep() {
             return;
         }
-        // SAFETY: The device is there as long as the pool.
+        // SAFETY: By the type invariants this is there, and so is its owner.
         let removed = to_result(unsafe {
             bindings::devm_remove_action_nowarn(
-                as_raw(self.device()),
+                self.owned.as_ref().owner,
                 Some(destroy),
-                self.pool.as_ptr().cast(),
+                self.owned.as_ptr().cast(),
             )
         });
 
@@ -502,7 +649,7 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
         if removed.is_ok() {
             // SAFETY: By the type invariants the pool is in a box, and nobody else has it now: not
             // devres, and nobody who borrows, because `self` was passed by value.
-            drop(unsafe { KBox::from_raw(self.pool.as_ptr()) });
+            drop(unsafe { KBox::from_raw(self.owned.as_ptr()) });
         }
     }
 }
@@ -512,6 +659,6 @@ impl<'bound, T: Payload + ?Sized> Deref for Managed<'bound, T> {
 
     fn deref(&self) -> &Pool<'bound, T> {
         // SAFETY: By the type invariants the pool lives at least as long as `self`.
-        unsafe { self.pool.as_ref() }
+        unsafe { &self.owned.as_ref().pool }
     }
 }

@@ -9,3 +9,4 @@ pub(crate) mod geometry;
 pub(crate) mod managed;
 pub(crate) mod payload;
 pub(crate) mod pool;
+pub(crate) mod revocable;

@@ -88,6 +88,30 @@ impl CPool {
             .ok_or(ENOMEM)
     }
 
+    fn with_reserve(
+        device: &TestDevice,
+        [size, align, boundary]: [usize; 3],
+        min_nr: usize,
+    ) -> Result<Self> {
+        let name = c"with a reserve".as_char_ptr();
+        let (dev, node) = (raw(device.bound()), bindings::NUMA_NO_NODE);
+        // SAFETY: This is a string, and the pools of a test are dropped before its device.
+        let pool =
+            unsafe { rust_dma_pool_create_reserve(name, dev, size, align, boundary, node, min_nr) };
+
+        (!pool.is_null()).then_some(Self(pool)).ok_or(ENOMEM)
+    }
+
+    fn shrink(&self) -> usize {
+        // SAFETY: The pool is there, and its tests have one thread.
+        unsafe { rust_dma_pool_shrink(self.0) }
+    }
+
+    fn prefill(&self, count: usize) -> c_int {
+        // SAFETY: The pool is there.
+        unsafe { rust_dma_pool_prefill(self.0, count, bindings::GFP_KERNEL) }
+    }
+
     pub(super) fn alloc(&self) -> Result<CBlock> {
         self.alloc_with(bindings::GFP_KERNEL)
     }
@@ -484,6 +508,76 @@ mod suite {
             // On one CPU, which allocates from the slab of the page.
             Thread::spawn(0, || add_page_slowly(&device, &pool))?.join()?;
         }
+        Ok(())
+    }
+
+    /// Pages without blocks go back, no others, and the map is right after it.
+    #[test]
+    fn shrink() -> Result {
+        let device = TestDevice::new(c"dmapool-checked-shrink")?;
+
+        for asked in [[32, 32, 0], [96, 32, 256], [4096, 4096, 0], [8192, 8192, 0]] {
+            let pool = CPool::with_reserve(&device, asked, 5)?;
+            let reserved = pool.statistics().pages;
+            let per_page = pool.raw().geometry().blocks_per_page() as usize;
+            let mut random = Random::new(4);
+            let mut held = KVec::new();
+
+            for round in 0..4 {
+                for _ in 0..20 * per_page {
+                    held.push(pool.alloc()?, GFP_KERNEL)?;
+                }
+                assert_eq!(pool.shrink(), 0);
+                let pages = pool.statistics().pages as usize;
+                while held.len() > 3 * round {
+                    pool.free(pop_random(&mut held, &mut random).ok_or(ENOENT)?);
+                }
+                let freed = pool.shrink();
+                let left = pool.statistics().pages as usize;
+
+                assert!(
+                    freed + left == pages && freed > 5 && left <= held.len() + reserved as usize
+                );
+                assert_eq!(pool.shrink(), 0);
+                // Those that are left are found, each once.
+                while let Some((address, dma)) = pop_random(&mut held, &mut random) {
+                    assert_eq!(pool.refusal(address, dma), None);
+                    assert_eq!(pool.refusal(address, dma), Some(BadFree::AlreadyFree));
+                }
+            }
+            // No address of a page that is gone leads anywhere.
+            let (address, dma) = pool.alloc()?;
+            pool.free((address, dma));
+            assert!(pool.shrink() > 0 && pool.statistics().pages == reserved);
+            assert_eq!(pool.refusal(address, dma), Some(BadFree::Foreign));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn prefill_and_reserve() -> Result {
+        let device = TestDevice::new(c"dmapool-checked-prefill")?;
+        let pool = CPool::with_reserve(&device, [256, 256, 0], 20)?;
+
+        assert_eq!(pool.statistics().reserved, 32);
+        assert_eq!(pool.prefill(1000), 0);
+        let pages = pool.statistics().pages;
+        let mut held = KVec::new();
+        for _ in 0..1000 {
+            held.push(pool.alloc()?, GFP_KERNEL)?;
+        }
+        assert_eq!(pool.statistics().pages, pages);
+        assert_eq!(pool.prefill(usize::MAX), ENOMEM.to_errno());
+        // It is there for those who may not wait.
+        while pool.statistics().live < pool.statistics().capacity {
+            held.push(pool.alloc_with(bindings::GFP_ATOMIC)?, GFP_KERNEL)?;
+        }
+        assert_eq!(pool.statistics().pages, pages);
+        for block in held {
+            pool.free(block);
+        }
+        assert!(pool.holds(0));
+        assert!(CPool::with_reserve(&device, [256, 256, 0], 5000).is_err());
         Ok(())
     }
 

@@ -181,8 +181,14 @@ fn probe_with(device: &'static Device<Bound>) -> Result<KBox<DriverData>> {
     let (pool, second) = unsafe {
         (
             Pool::managed_by(device, c"first", GEOMETRY, options)?.lend(),
-            Pool::<u64>::managed_by(device, c"second", Geometry::<u64>::of(), Options::new())?
-                .lend(),
+            Pool::<u64>::managed_by(
+                device,
+                device,
+                c"second",
+                Geometry::<u64>::of(),
+                Options::new(),
+            )?
+            .lend(),
         )
     };
     let data = KBox::new(

@@ -3,7 +3,10 @@
 //! Pools that devres destroys.
 
 use super::{
-    super::allocator::memory::pages_held,
+    super::{
+        allocator::memory::pages_held,
+        api::managed::Owned, //
+    },
     support::*, //
 };
 use crate::{
@@ -91,15 +94,43 @@ mod suite {
         let device = TestDevice::new(c"dmapool-kept-for-data")?;
         // Without a block, because the kernel would complain of a device that stays mapped.
         let pool = managed_pool::<[u8]>(&device, c"kept", GEOMETRY, Options::new())?
-            .pool
-            .cast::<Pool<'static>>();
+            .owned
+            .cast::<Owned<'static, [u8]>>();
 
         device.set_data(pool.as_ptr().cast());
         drop(device);
         // SAFETY: The pool is still there, which is what this is about: KASAN would tell.
-        assert_eq!(unsafe { pool.as_ref() }.statistics().pages, 0);
+        assert_eq!(unsafe { pool.as_ref() }.pool.statistics().pages, 0);
         // SAFETY: It is a pool in a box, and nobody else knows of it any more.
         drop(unsafe { KBox::from_raw(pool.as_ptr()) });
+        Ok(())
+    }
+
+    /// A pool is lent with the blocks that were looked at, or it is gone.
+    #[test]
+    fn looked_at() -> Result {
+        let held = pages_held();
+        let device = TestDevice::new(c"dmapool-looked-at")?;
+        let good = managed_pool::<[u8]>(&device, c"good", GEOMETRY, Options::new())?;
+        let bad = managed_pool::<[u8]>(&device, c"bad", GEOMETRY, Options::new())?;
+
+        let refused = bad.lend_with(|pool| {
+            drop(pool.alloc(GFP_KERNEL)?);
+            Err(ERANGE)
+        });
+        assert_eq!(refused.map(drop), Err(ERANGE));
+        assert_eq!(pages_held(), held);
+        let (pool, blocks) = good.lend_with(|pool| {
+            let mut blocks = KVec::new();
+
+            for _ in 0..100 {
+                blocks.push(pool.zalloc(GFP_KERNEL)?, GFP_KERNEL)?;
+            }
+            Ok(blocks)
+        })?;
+        assert!(blocks.len() == 100 && holds(pool, 100));
+        drop(blocks);
+        assert!(holds(pool, 0));
         Ok(())
     }
 

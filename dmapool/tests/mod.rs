@@ -11,6 +11,7 @@ mod misplaced;
 mod model;
 mod pool;
 mod reserve;
+mod revocable;
 mod slices;
 mod state;
 mod support;

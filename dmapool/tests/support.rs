@@ -89,7 +89,7 @@ pub(super) fn managed_pool<'a, T: Payload + ?Sized>(
     options: Options,
 ) -> Result<Managed<'a, T>> {
     // SAFETY: Dropping the device is what releases devres, and ends all that borrows before.
-    unsafe { Pool::managed_by(device.bound(), name, geometry, options) }
+    unsafe { Pool::managed_by(device.bound(), device.bound(), name, geometry, options) }
 }
 
 /// Says which addresses a device can reach.

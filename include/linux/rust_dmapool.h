@@ -38,7 +38,7 @@
 #define dmam_pool_create rust_dmam_pool_create
 #define dmam_pool_destroy rust_dmam_pool_destroy
 
-#else /* !RUST_DMAPOOL_REPLACE */
+#endif
 
 #include <linux/gfp_types.h>
 #include <linux/numa.h>
@@ -46,6 +46,29 @@
 
 struct device;
 struct dma_pool;
+
+/*
+ * A pool that keeps min_nr blocks back for allocations that may not wait, and
+ * NULL if there is no memory for them. May sleep.
+ */
+struct dma_pool *rust_dma_pool_create_reserve(const char *name, struct device *dev, size_t size,
+					      size_t align, size_t boundary, int node,
+					      size_t min_nr);
+
+/*
+ * Has at least count blocks be free. Returns 0 or -ENOMEM; what was added until
+ * then stays. Any context that mem_flags allow.
+ */
+int rust_dma_pool_prefill(struct dma_pool *pool, size_t count, gfp_t mem_flags);
+
+/*
+ * Gives pages without allocated blocks back, but for the reserve's, and returns
+ * how many. May sleep. Nobody may allocate from the pool or free into it
+ * meanwhile.
+ */
+size_t rust_dma_pool_shrink(struct dma_pool *pool);
+
+#ifndef RUST_DMAPOOL_REPLACE
 
 struct dma_pool *rust_dma_pool_create_node(const char *name, struct device *dev, size_t size,
 					   size_t align, size_t boundary, int node);

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pools for whoever may outlive the binding of the device: open files, work items, timers,
+//! statics.
+//!
+//! They can be held for as long as one likes, and are of use while the device is bound.
+
+use super::super::sys::prelude::*;
+use super::super::{
+    allocator::options::Options,
+    sys::gate::Gate, //
+};
+use super::{
+    block::Block,
+    geometry::Geometry,
+    managed::as_raw,
+    payload::Payload,
+    pool::Pool, //
+};
+use kernel::{
+    device::Core,
+    sync::Arc, //
+};
+use mem::ManuallyDrop;
+
+/// What all handles of a pool share.
+///
+/// # Invariants
+///
+/// `pool` is a [`Pool`] in a [`KBox`], of whatever payload, until the gate is closed and all have
+/// left.
+#[pin_data]
+struct Shared {
+    #[pin]
+    gate: Gate,
+    pool: NonNull<Pool<'static>>,
+}
+
+// SAFETY: Any thread may use a pool, and drop it.
+unsafe impl Send for Shared {}
+// SAFETY: As above.
+unsafe impl Sync for Shared {}
+
+/// Takes the pool away from all who have a handle of it; the devres action.
+///
+/// # Safety
+///
+/// `shared` must come from [`Arc::into_raw`], and is not used after this.
+unsafe extern "C" fn revoke(shared: *mut c_void) {
+    // SAFETY: devres passes what was added with this action.
+    let shared = unsafe { Arc::from_raw(shared.cast_const().cast::<Shared>()) };
+
+    shared.gate.close();
+    // SAFETY: By the type invariants, and nobody is inside any more.
+    drop(unsafe { KBox::from_raw(shared.pool.as_ptr()) });
+}
+
+/// A handle of a pool that whoever has it may keep beyond the binding of the device: it borrows
+/// nothing, and can be copied, go to other threads, and stay in a static.
+///
+/// [`RevocablePool::with`] gives access to the pool while the device is bound, and none after that.
+/// When the driver detaches, devres waits for all who are inside. Then the pool ends, and with it
+/// all of its blocks: those that a [`HeldBlock`] has, those that are out as tokens or by their
+/// addresses, and those that were forgotten. Nothing has to be remembered or taken back, but the
+/// device must not use them any more: stop it in the driver's `unbind`, or when its data is
+/// dropped.
+///
+/// Where a driver's own data is all that has blocks, a pool that is lent costs less
+/// ([`Managed::lend`](crate::Managed::lend)). An access is two atomic operations on a word that all
+/// handles share.
+///
+/// # Examples
+///
+/// A work item that completes a request, whenever it runs:
+///
+/// ```
+/// use kernel::{
+///     device::Core,
+///     io::Io,
+///     pci,
+///     prelude::*,
+///     workqueue, //
+/// };
+/// use rust_dmapool::{
+///     Geometry,
+///     HeldBlock,
+///     Options,
+///     Pool,
+///     RevocablePool, //
+/// };
+///
+/// fn probe(pdev: &pci::Device<Core<'_>>) -> Result<RevocablePool<u64>> {
+///     Pool::new_revocable(pdev.as_ref(), c"status", Geometry::of(), Options::new())
+/// }
+///
+/// fn complete_later(status: HeldBlock<u64>) -> Result {
+///     workqueue::system().try_spawn(GFP_ATOMIC, move || {
+///         match status.with(|block| block.copy_read()) {
+///             Some(status) => pr_info!("completed with {status}\n"),
+///             None => pr_info!("the device is gone\n"),
+///         }
+///         // The block is freed here, if it is still there.
+///     })?;
+///     Ok(())
+/// }
+///
+/// fn submit(pool: &RevocablePool<u64>) -> Result {
+///     complete_later(pool.zalloc(GFP_KERNEL)?)
+/// }
+/// ```
+///
+/// Neither the pool nor a block of it can be taken out of such an access:
+///
+/// ```compile_fail
+/// use kernel::prelude::*;
+/// use rust_dmapool::RevocablePool;
+///
+/// fn example(pool: &RevocablePool) {
+///     let _block = pool.with(|pool| pool.alloc(GFP_KERNEL));
+/// }
+/// ```
+pub struct RevocablePool<T: Payload + ?Sized = [u8]> {
+    shared: Arc<Shared>,
+    payload: PhantomData<fn() -> PhantomData<T>>,
+}
+
+impl<T: Payload + ?Sized> Clone for RevocablePool<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            payload: PhantomData,
+        }
+    }
+}
+
+impl<T: Payload + ?Sized> Pool<'static, T> {
+    /// A pool for whoever may outlive the binding of `dev`: see [`RevocablePool`].
+    ///
+    /// `dev` is that of what the driver's `probe` is given, on any bus. Process context; may sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::new_managed_with`].
+    ///
+    /// # Examples
+    ///
+    /// See [`RevocablePool`].
+    pub fn new_revocable(
+        dev: &Device<Core<'_>>,
+        name: &CStr,
+        geometry: Geometry<T>,
+        options: Options,
+    ) -> Result<RevocablePool<T>> {
+        // SAFETY: What has a `Core` device is code of the device's driver, which stays until the
+        // device is unbound.
+        unsafe { Self::revocable_by(dev, name, geometry, options) }
+    }
+
+    /// # Safety
+    ///
+    /// The code of `T` must stay until devres of `dev` is released.
+    pub(crate) unsafe fn revocable_by(
+        dev: &Device<Bound>,
+        name: &CStr,
+        geometry: Geometry<T>,
+        options: Options,
+    ) -> Result<RevocablePool<T>> {
+        let options = Options {
+            // devres may destroy the pool when there is no user of the module left.
+            holds_module: true,
+            ends_blocks: true,
+            ..options
+        };
+        // SAFETY: devres destroys the pool when the device is still there, and nobody uses it any
+        // more. `'static` is as long as that.
+        let bound: &'static Device<Bound> = unsafe { &*ptr::from_ref(dev) };
+        let pool = KBox::new(Pool::new_with(bound, name, geometry, options)?, GFP_KERNEL)?;
+        let pool = NonNull::from(KBox::leak(pool));
+
+        // INVARIANT: This is a pool in a box.
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                gate <- Gate::new(),
+                pool: pool.cast(),
+            }),
+            GFP_KERNEL,
+        )
+        .inspect_err(|_| {
+            // SAFETY: It was leaked above, and nobody else has it.
+            drop(unsafe { KBox::from_raw(pool.as_ptr()) });
+        })?;
+        let action = Arc::into_raw(shared.clone()).cast_mut().cast();
+
+        // SAFETY: `dev` is bound. If this fails, the action has run.
+        to_result(unsafe {
+            bindings::devm_add_action_or_reset(as_raw(dev), Some(revoke), action)
+        })?;
+        Ok(RevocablePool {
+            shared,
+            payload: PhantomData,
+        })
+    }
+}
+
+impl<T: Payload + ?Sized> RevocablePool<T> {
+    /// Calls `access` with the pool, if the device is still bound; it stays so until that returns.
+    ///
+    /// In whatever context `access` may be called. It may sleep if the caller may. It must not wait
+    /// for what detaches the driver, which waits for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use kernel::prelude::*;
+    /// # fn example(pool: &rust_dmapool::RevocablePool) -> Result {
+    /// let address = pool
+    ///     .with(|pool| Ok::<_, Error>(pool.alloc(GFP_KERNEL)?.dma_address()))
+    ///     .ok_or(ENODEV)??;
+    /// # pr_info!("{address:#x}\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with<R>(&self, access: impl FnOnce(&Pool<'_, T>) -> R) -> Option<R> {
+        let _inside = self.shared.gate.enter()?;
+
+        // SAFETY: By the type invariants of `Shared` it is a pool of `T`, and stays while this is
+        // inside.
+        Some(access(unsafe { self.shared.pool.cast().as_ref() }))
+    }
+
+    /// A block to be held for as long as one likes. Any context that `flags` allow.
+    ///
+    /// # Errors
+    ///
+    /// [`ENODEV`] if the device is not bound any more; else as [`Pool::alloc`].
+    ///
+    /// # Examples
+    ///
+    /// See [`RevocablePool`].
+    pub fn alloc(&self, flags: Flags) -> Result<HeldBlock<T>> {
+        self.with(|pool| {
+            let block: Block<'_, T> = pool.alloc(flags)?;
+
+            // SAFETY: Whoever has a `HeldBlock` uses the block only while inside, when the pool is
+            // there.
+            let block = unsafe { block.extend() };
+            Ok(HeldBlock {
+                pool: self.clone(),
+                block: ManuallyDrop::new(block),
+            })
+        })
+        .unwrap_or(Err(ENODEV))
+    }
+
+    /// The same, and the block is filled with zeroes.
+    ///
+    /// # Errors
+    ///
+    /// As [`RevocablePool::alloc`].
+    ///
+    /// # Examples
+    ///
+    /// See [`RevocablePool`].
+    pub fn zalloc(&self, flags: Flags) -> Result<HeldBlock<T>> {
+        self.alloc(flags | __GFP_ZERO)
+    }
+}
+
+/// A block of a [`RevocablePool`] that may be held beyond the binding of the device.
+///
+/// Dropping it frees the block, if that is still there. Any context.
+///
+/// # Examples
+///
+/// See [`RevocablePool`].
+pub struct HeldBlock<T: Payload + ?Sized = [u8]> {
+    pool: RevocablePool<T>,
+    block: ManuallyDrop<Block<'static, T>>,
+}
+
+impl<T: Payload + ?Sized> HeldBlock<T> {
+    /// Calls `access` with the block, if the device is still bound, as [`RevocablePool::with`] does
+    /// with the pool.
+    ///
+    /// # Examples
+    ///
+    /// See [`RevocablePool`].
+    pub fn with<R>(&self, access: impl FnOnce(&Block<'_, T>) -> R) -> Option<R> {
+        let _inside = self.pool.shared.gate.enter()?;
+
+        Some(access(&self.block))
+    }
+
+    /// The same, for what is beside the block ([`Block::state_mut`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rust_dmapool::{
+    ///     HeldBlock,
+    ///     WithState, //
+    /// };
+    ///
+    /// fn count(request: &mut HeldBlock<WithState<u64, u32>>) -> Option<u32> {
+    ///     request.with_mut(|block| {
+    ///         *block.state_mut() += 1;
+    ///         *block.state()
+    ///     })
+    /// }
+    /// ```
+    pub fn with_mut<R>(&mut self, access: impl FnOnce(&mut Block<'_, T>) -> R) -> Option<R> {
+        let _inside = self.pool.shared.gate.enter()?;
+
+        // SAFETY: A block is the same whatever its lifetime, which here is that of the access. For
+        // `access` it is any, so no other block can be put in its place but one that lives longer.
+        Some(access(unsafe {
+            mem::transmute::<&mut Block<'static, T>, &mut Block<'_, T>>(&mut self.block)
+        }))
+    }
+}
+
+impl<T: Payload + ?Sized> Drop for HeldBlock<T> {
+    fn drop(&mut self) {
+        if let Some(_inside) = self.pool.shared.gate.enter() {
+            // SAFETY: The pool is there, and the block is not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.block) };
+        }
+    }
+}
