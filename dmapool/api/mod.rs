@@ -5,6 +5,7 @@
 
 pub(crate) mod block;
 pub(crate) mod c_pool;
+mod gate;
 pub(crate) mod geometry;
 pub(crate) mod managed;
 pub(crate) mod payload;

@@ -5,13 +5,13 @@
 //!
 //! They can be held for as long as one likes, and are of use while the device is bound.
 
-use super::super::sys::prelude::*;
 use super::super::{
     allocator::options::Options,
-    sys::gate::Gate, //
+    sys::prelude::*, //
 };
 use super::{
     block::Block,
+    gate::Gate,
     geometry::Geometry,
     managed::as_raw,
     payload::Payload,

@@ -246,6 +246,19 @@ fn churn_interrupted(pool: &CPool, thread: u32) -> Result {
     there.free_all()
 }
 
+/// Takes all free blocks, those of the reserve too, and gives them back.
+fn drain(pool: &CPool) -> Result {
+    let mut held = KVec::new();
+
+    while pool.statistics().live < pool.statistics().capacity {
+        held.push(pool.alloc_with(bindings::GFP_ATOMIC)?, GFP_KERNEL)?;
+    }
+    for (address, dma) in held {
+        ensure!(pool.refusal(address, dma).is_none());
+    }
+    Ok(())
+}
+
 /// Fills a page or two of a pool, and frees what is a block and what is none.
 fn refuse_wrong(device: &TestDevice, asked: [usize; 3]) -> Result {
     let pool = CPool::new(device, asked)?;
@@ -539,6 +552,8 @@ mod suite {
                     freed + left == pages && freed > 5 && left <= held.len() + reserved as usize
                 );
                 assert_eq!(pool.shrink(), 0);
+                // So are those of the reserve.
+                drain(&pool)?;
                 // Those that are left are found, each once.
                 while let Some((address, dma)) = pop_random(&mut held, &mut random) {
                     assert_eq!(pool.refusal(address, dma), None);

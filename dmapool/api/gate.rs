@@ -2,7 +2,7 @@
 
 //! A gate: whoever is inside is waited for when it is closed, and then nobody comes in any more.
 
-use super::prelude::*;
+use super::super::sys::prelude::*;
 use kernel::sync::Completion;
 
 /// What is set in [`Gate::state`] when it is closed.
