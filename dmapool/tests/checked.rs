@@ -93,7 +93,7 @@ impl CPool {
         [size, align, boundary]: [usize; 3],
         min_nr: usize,
     ) -> Result<Self> {
-        let name = c"with a reserve".as_char_ptr();
+        let name = c"of C".as_char_ptr();
         let (dev, node) = (raw(device.bound()), bindings::NUMA_NO_NODE);
         // SAFETY: This is a string, and the pools of a test are dropped before its device.
         let pool =
@@ -102,7 +102,7 @@ impl CPool {
         (!pool.is_null()).then_some(Self(pool)).ok_or(ENOMEM)
     }
 
-    fn shrink(&self) -> usize {
+    pub(super) fn shrink(&self) -> usize {
         // SAFETY: The pool is there, and its tests have one thread.
         unsafe { rust_dma_pool_shrink(self.0) }
     }

@@ -16,7 +16,9 @@ use crate::{
     Geometry,
     Options,
     Pool,
-    Statistics, //
+    RevocablePool,
+    Statistics,
+    WithState, //
 };
 use core::ptr::null_mut;
 use kernel::{
@@ -180,7 +182,7 @@ fn probe_with(device: &'static Device<Bound>) -> Result<KBox<DriverData>> {
     // SAFETY: The data is dropped before devres is released, by `remove` or because `probe` fails.
     let (pool, second) = unsafe {
         (
-            Pool::managed_by(device, c"first", GEOMETRY, options)?.lend(),
+            Pool::managed_by(device, device, c"first", GEOMETRY, options)?.lend(),
             Pool::<u64>::managed_by(
                 device,
                 device,
@@ -303,6 +305,63 @@ mod suite {
             if fault.nth % 2 == 0 {
                 pool.destroy();
             }
+            Ok(())
+        })
+    }
+
+    /// A revocable pool, and one block of it that is held.
+    #[test]
+    fn new_revocable() -> Result {
+        at_each_fault(4, |fault| {
+            let device = TestDevice::new(c"dmapool-fault-revocable")?;
+            let options = Options::new().tokens().addresses();
+            let new = || {
+                // SAFETY: This module stays.
+                let pool: RevocablePool<WithState<u64, u64>> = unsafe {
+                    Pool::revocable_by(device.bound(), c"fault", Geometry::of(), options)?
+                };
+
+                pool.zalloc(GFP_KERNEL)
+            };
+            let block = match fault.strike(new)? {
+                Some(block) => block,
+                None => new()?,
+            };
+            ensure!(block.with(|block| *block.state()) == Some(0));
+            drop(device);
+            ensure!(block.with(|_| ()).is_none());
+            Ok(())
+        })
+    }
+
+    /// A pool for C that is shrunk: all pages stay, or those in use.
+    #[test]
+    fn shrink_for_c() -> Result {
+        let device = TestDevice::new(c"dmapool-fault-shrink")?;
+
+        at_each_fault(1, |fault| {
+            let pool = CPool::new(&device, [4096, 4096, 0])?;
+            let mut held = KVec::new();
+
+            for _ in 0..50 {
+                held.push(pool.alloc()?, GFP_KERNEL)?;
+            }
+            for _ in 0..20 {
+                pool.free(held.pop().ok_or(ENOENT)?);
+            }
+            let shrink = || match pool.shrink() {
+                0 => Err(ENOMEM),
+                pages => Ok(pages),
+            };
+            let pages = match fault.strike(shrink)? {
+                Some(pages) => pages,
+                None => shrink()?,
+            };
+            ensure!(pages >= 20 && pool.statistics().pages >= 30);
+            while let Some(block) = held.pop() {
+                pool.free(block);
+            }
+            ensure!(pool.statistics().live == 0);
             Ok(())
         })
     }

@@ -233,8 +233,7 @@ impl DriverData {
             .iomap_region_sized::<END>(0, c"rust_dmapool_files")?
             .into_devres()?;
         // After the registers, so that these go later.
-        let pool =
-            Pool::new_revocable(pdev.as_ref(), c"files", Geometry::of(), Options::new())?;
+        let pool = Pool::new_revocable(pdev.as_ref(), c"files", Geometry::of(), Options::new())?;
         let edu = Arc::pin_init(
             pin_init!(Edu {
                 pool,
