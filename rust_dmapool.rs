@@ -67,6 +67,9 @@
 //! | [`Options::min_nr`] | a reserve for callers who may not wait |
 //! | [`Block::into_raw`], [`Pool::from_raw`] | a block as a number that is good once |
 //! | [`Block::into_address`], [`Pool::from_address`] | a block by the address that a device names |
+//! | [`Managed::lend_with`] | looking at blocks before the pool is kept |
+//! | [`Pool::new_managed_for_parent`] | a pool of the device that created an auxiliary one |
+//! | [`RevocablePool`], [`HeldBlock`] | pools and blocks that borrow nothing |
 //! | [`WithState`] | what the driver has beside each block, out of the device's reach |
 //! | [`Pool::statistics`] | what the pool holds |
 //!
@@ -79,6 +82,9 @@
 //! [`Pool::new`] everywhere else, and for a pool that is to end before the driver detaches. The
 //! driver keeps the pool in its data. A block borrows from there, so it can live in a function, but
 //! not beside the pool; what is kept there are tokens ([`Block::into_raw`]).
+//!
+//! [`Pool::new_revocable`] for whoever may outlive the binding: open files, work items, statics.
+//! They have a handle, which gives access to the pool while the device is bound.
 //!
 //! # What the device sees, and when
 //!

@@ -308,6 +308,16 @@ impl<T: Payload + ?Sized> HeldBlock<T> {
     ///     })
     /// }
     /// ```
+    ///
+    /// No other block can be put in its place:
+    ///
+    /// ```compile_fail
+    /// use rust_dmapool::HeldBlock;
+    ///
+    /// fn exchange(one: &mut HeldBlock, other: &mut HeldBlock) {
+    ///     one.with_mut(|one| other.with_mut(|other| core::mem::swap(one, other)));
+    /// }
+    /// ```
     pub fn with_mut<R>(&mut self, access: impl FnOnce(&mut Block<'_, T>) -> R) -> Option<R> {
         let _inside = self.pool.shared.gate.enter()?;
 
