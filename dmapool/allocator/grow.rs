@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Growing: a page more, when the pool gets one, and giving pages back.
+//! Growing: a page more, and when the pool gets one.
 //!
 //! A pool needs another page when a search has found no free block: the pages that were there when
 //! it began are all in use. It may have half as many again as it was seen to need, and a few more
@@ -19,7 +19,6 @@ use super::{
     },
     cpu::Cpu,
     free::Allocated,
-    map::Map,
     pool::RawPool,
     publish::publish_first_free,
     slab::Slab,
@@ -222,7 +221,7 @@ impl RawPool<'_> {
     }
 
     /// Gives back a page that this thread has for itself, for whoever grows next.
-    fn vacate(&self, slab: Slab<'_>, page: u32) {
+    pub(super) fn vacate(&self, slab: Slab<'_>, page: u32) {
         slab.vacate(page);
         self.pages.vacant.add(1, Relaxed);
     }
@@ -294,111 +293,5 @@ impl RawPool<'_> {
             unsafe { room.enter(slab.number().into(), slab, 0) };
         }
         Ok(slab)
-    }
-
-    /// See [`crate::Pool::shrink`].
-    pub(crate) fn shrink(&self) -> usize {
-        // The map leads to the memory of all pages.
-        if self.by_address.is_some() || !self.may_shrink() {
-            return 0;
-        }
-        self.give_back_free_pages()
-    }
-
-    /// The same, for a pool whose map leads to its pages.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else may use the pool meanwhile.
-    pub(crate) unsafe fn shrink_alone(&self) -> usize {
-        if !self.may_shrink() {
-            return 0;
-        }
-        // The map of those that stay comes first: afterwards there may be no memory for it.
-        // SAFETY: The caller vouches for it.
-        if unsafe { self.map_pages_in_use() }.is_err() {
-            return 0;
-        }
-        self.give_back_free_pages()
-    }
-
-    fn may_shrink(&self) -> bool {
-        let may = context::may_sleep();
-
-        if !may {
-            dev_err!(
-                self.dev,
-                "rust_dmapool: pool {}: not shrunk where nothing may sleep\n",
-                self.shown_name()
-            );
-        }
-        may
-    }
-
-    /// Has the map lead to the pages of the reserve and those with allocated blocks, and to no
-    /// others.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else may use the pool meanwhile.
-    unsafe fn map_pages_in_use(&self) -> Result {
-        let Some(by_address) = &self.by_address else {
-            return Ok(());
-        };
-        let layout = &self.layout;
-        let map = Map::new()?;
-        let is_used = |slab: Slab<'_>, page| {
-            (0..layout.geometry.blocks_per_page())
-                .any(|index| slab.is_allocated(layout.first_bit(page) | index, layout))
-        };
-        let pages_of = |slab| (0..layout.pages).map(move |page| (slab, page));
-        let in_use = self
-            .chunks
-            .slabs()
-            .flat_map(pages_of)
-            .filter(|&(slab, page)| is_used(slab, page));
-        let reserved = self.reserve.slabs().flat_map(pages_of);
-
-        for (slab, page) in Iterator::chain(in_use, reserved) {
-            // SAFETY: The page has blocks, and nobody else uses the pool.
-            let Some(memory) = (unsafe { slab.memory_if_there(page) }) else {
-                continue;
-            };
-
-            for number in self.numbers_of(memory) {
-                // SAFETY: The slab is of this pool.
-                unsafe { map.claim(GFP_KERNEL)?.enter(number, slab, page) };
-            }
-        }
-        // SAFETY: The caller vouches for it.
-        unsafe { by_address.replace(map) };
-        Ok(())
-    }
-
-    /// Gives pages back all of whose blocks are free. If there is a map of pages, it leads to none
-    /// of these, and nobody else uses the pool.
-    fn give_back_free_pages(&self) -> usize {
-        let mut freed = 0usize;
-        let mut late_writes = 0u32;
-
-        for slab in self.chunks.slabs() {
-            for page in 0..self.layout.pages {
-                // SAFETY: No map leads to it.
-                let Some(memory) = (unsafe { slab.take_page(page, &self.layout) }) else {
-                    continue;
-                };
-
-                self.check_free_blocks(&memory, |_| true, &mut late_writes);
-                self.pages.pages.fetch_sub(1, Relaxed);
-                self.give_back(memory);
-                freed = freed.wrapping_add(1);
-                self.vacate(slab, page);
-            }
-            // A search may have come by while this thread had taken some blocks, and have found
-            // none.
-            self.publish(slab);
-        }
-        self.report_late_writes(late_writes);
-        freed
     }
 }

@@ -14,6 +14,7 @@
 //! | `token_count.rs` | what makes a token or an address good once |
 //! | `layout.rs` | which bit of a slab stands for which block, and how a slab lies in memory |
 //! | `slab.rs` | a few pages, and the record that says which of their blocks are free |
+//! | `page.rs` | the pages of a slab: vacant, with memory, with blocks |
 //! | `chunk.rs` | up to 64 slabs, and which of them are announced |
 //! | `cpu.rs` | the slab that each CPU works on |
 //! | `map.rs` | from a number to a page of a slab |
@@ -24,7 +25,8 @@
 //! | `fill.rs` | writing it, and who wrote to free blocks |
 //! | `statistics.rs` | what a pool knows of itself |
 //! | `memory.rs` | obtaining the memory of a page, and a look at where it lies |
-//! | `grow.rs` | when a pool gets another page, and giving pages back |
+//! | `grow.rs` | when a pool gets another page |
+//! | `shrink.rs` | giving pages back |
 //! | `alloc.rs` | allocating a block |
 //! | `tokens.rs` | blocks without an owner for a while |
 
@@ -40,9 +42,11 @@ mod layout;
 mod map;
 pub(crate) mod memory;
 pub(crate) mod options;
+mod page;
 mod page_count;
 pub(crate) mod pool;
 mod publish;
+mod shrink;
 mod slab;
 pub(crate) mod state;
 pub(crate) mod statistics;
