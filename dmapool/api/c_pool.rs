@@ -21,7 +21,6 @@ use super::super::{
         gfp, //
     },
 };
-use kernel::error;
 
 /// What stands behind C's `struct dma_pool *`.
 type CPool = Instance<'static>;
@@ -186,18 +185,17 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_prefill(
     flags: bindings::gfp_t,
 ) -> c_int {
     // SAFETY: The caller vouches for the pool.
-    unsafe {
+    let result = unsafe {
         match behind(pool) {
-            Some(pool) => error::from_result(|| {
-                pool.raw.prefill(count, gfp::from_raw(flags))?;
-                Ok(0)
-            }),
+            Some(pool) => pool.raw.prefill(count, gfp::from_raw(flags)),
             None => {
                 refuse(c"rust_dma_pool_prefill", pool);
-                EINVAL.to_errno()
+                Err(EINVAL)
             }
         }
-    }
+    };
+
+    result.map_or_else(Error::to_errno, |()| 0)
 }
 
 /// Gives pages back in which no block is allocated, and returns how many. Process context; may

@@ -524,6 +524,31 @@ mod suite {
         Ok(())
     }
 
+    /// A free that is refused writes nothing, whatever free blocks are filled with.
+    #[test]
+    fn refused_without_a_trace() -> Result {
+        let device = TestDevice::new(c"dmapool-checked-trace")?;
+
+        for asked in [[64, 64, 0], [96, 32, 256]] {
+            let pool = CPool::new(&device, asked)?;
+            let (address, dma) = pool.alloc()?;
+            let last = address.cast::<u8>().wrapping_add(asked[0] - 1);
+
+            pool.free((address, dma));
+            // SAFETY: The block is free, and its page stays: nobody but this thread writes there.
+            let was = unsafe { last.read_volatile() };
+            // SAFETY: As above.
+            unsafe { last.write_volatile(0x5a) };
+            assert_eq!(pool.refusal(address, dma), Some(BadFree::AlreadyFree));
+            // SAFETY: As above.
+            assert_eq!(unsafe { last.read_volatile() }, 0x5a);
+            // Late writes are looked for.
+            // SAFETY: As above.
+            unsafe { last.write_volatile(was) };
+        }
+        Ok(())
+    }
+
     /// Pages without blocks go back, no others, and the map is right after it.
     #[test]
     fn shrink() -> Result {

@@ -6,6 +6,8 @@
 pub(crate) mod block;
 #[path = "../../../dmapool/api/c_pool.rs"]
 mod c_pool;
+#[path = "../../../dmapool/api/geometry.rs"]
+pub(crate) mod geometry;
 #[path = "../../../dmapool/api/payload.rs"]
 pub(crate) mod payload;
 #[path = "../../../dmapool/api/pool.rs"]

@@ -15,8 +15,8 @@ mod module;
 
 pub use allocator::{
     geometry::{
-        InvalidGeometry, //
-        RawGeometry,
+        InvalidGeometry,
+        RawGeometry, //
     },
     options::Options,
     statistics::Statistics,
@@ -24,6 +24,11 @@ pub use allocator::{
 };
 pub use api::{
     block::Block,
-    payload::Payload,
+    geometry::Geometry,
+    payload::{
+        Payload,
+        State,
+        WithState, //
+    },
     pool::Pool, //
 };

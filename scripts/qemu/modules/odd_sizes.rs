@@ -109,7 +109,7 @@ fn geometries() -> Result {
     for size in EXTREMES {
         for align in EXTREMES {
             for boundary in EXTREMES {
-                if let Ok(geometry) = Geometry::check(size, align, boundary) {
+                if let Ok(geometry) = Geometry::<[u8]>::check(size, align, boundary) {
                     ensure!(geometry.size() == size && geometry.stride() >= size);
                     ensure!(geometry.page_size() >= geometry.stride());
                     ensure!(geometry.blocks_per_page() > 0);

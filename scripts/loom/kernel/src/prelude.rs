@@ -25,12 +25,18 @@ pub use core::{
 
 /// An error, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error(&'static str);
+pub struct Error(&'static str, i32);
 
-pub const EINVAL: Error = Error("EINVAL");
-pub const ENODEV: Error = Error("ENODEV");
-pub const ENOMEM: Error = Error("ENOMEM");
-pub const EOVERFLOW: Error = Error("EOVERFLOW");
+impl Error {
+    pub fn to_errno(self) -> i32 {
+        -self.1
+    }
+}
+
+pub const EINVAL: Error = Error("EINVAL", 22);
+pub const ENODEV: Error = Error("ENODEV", 19);
+pub const ENOMEM: Error = Error("ENOMEM", 12);
+pub const EOVERFLOW: Error = Error("EOVERFLOW", 75);
 
 pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
