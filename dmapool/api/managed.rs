@@ -120,6 +120,13 @@ use kernel::{
 ///     Ok(())
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "devres cannot own a pool for a `{Self}`",
+    note = "it takes what `probe` is given, `&pci::Device<Core<'_>>` for example, on a bus that \
+            drops the driver's data before it releases devres",
+    note = "elsewhere, keep a `Pool::new()` in the driver's data, or take `Pool::new_revocable()`",
+    note = "for the parent of an auxiliary device there is `Pool::new_managed_for_parent()`"
+)]
 pub unsafe trait DataBeforeDevres {
     /// The device itself.
     fn device(&self) -> &Device<Bound>;

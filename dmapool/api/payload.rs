@@ -54,7 +54,8 @@ impl<T: Payload + ?Sized, S: State> private::Sealed for WithState<T, S> {}
     message = "a block of a DMA pool cannot hold a `{Self}`",
     note = "a device may write any bytes: derive `FromBytes` and `IntoBytes`, with `#[repr(C)]` \
             and without padding, for which `u8` fields can stand",
-    note = "or use `[u8]`, and `try_cast` for what a block holds at the time"
+    note = "or use `[u8]`, and `try_cast` for what a block holds at the time",
+    note = "what is beside a block, in a `WithState`, must have a `Default` and be `Send`"
 )]
 pub trait Payload: private::Sealed {
     /// What is in the memory that driver and device share.
@@ -91,6 +92,7 @@ pub(crate) const fn fits<T: Payload + ?Sized>(geometry: &RawGeometry) -> bool {
     holds && T::SIZE <= geometry.size() && T::ALIGN <= geometry.align() && T::ALIGN <= PAGE_SIZE
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: FromBytes + IntoBytes> Payload for T {
     type Contents = T;
     type State = ();
@@ -104,6 +106,7 @@ impl<T: FromBytes + IntoBytes> Payload for T {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: FromBytes + IntoBytes> Payload for [T] {
     type Contents = [T];
     type State = ();

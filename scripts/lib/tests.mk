@@ -80,7 +80,7 @@ litmus:
 	$(run) $@ $(scripts)/litmus/run
 
 # The rest looks at the source, or at the objects of these builds.
-docs rustdoc doctests drivers exports no-panic says-where stack: build-stock
+docs rustdoc doctests messages drivers exports no-panic says-where stack: build-stock
 exports no-panic stack: build-stock-arm64
 loom: build-loom
 rust-analyzer: build-consumer
