@@ -33,8 +33,10 @@ pub(crate) enum Context {
 impl Context {
     fn mode(self) -> bindings::hrtimer_mode {
         match self {
-            // In a hard interrupt on real-time kernels as well.
-            Self::Hard => bindings::hrtimer_mode_HRTIMER_MODE_REL_HARD,
+            // In a hard interrupt on real-time kernels as well. Elsewhere as interrupt handlers
+            // run, which may take the locks that lockdep knows to sleep on a real-time kernel.
+            Self::Hard if cfg!(CONFIG_PREEMPT_RT) => bindings::hrtimer_mode_HRTIMER_MODE_REL_HARD,
+            Self::Hard => bindings::hrtimer_mode_HRTIMER_MODE_REL,
             Self::Soft => bindings::hrtimer_mode_HRTIMER_MODE_REL_SOFT,
         }
     }
