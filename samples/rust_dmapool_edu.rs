@@ -146,8 +146,7 @@ struct Pools<'bound> {
 impl<'bound> Pools<'bound> {
     fn new(pdev: &'bound pci::Device<Core<'_>>) -> Result<Self> {
         Ok(Self {
-            descriptors: Pool::new_managed(pdev, c"edu descriptors", Geometry::<Descriptor>::of())?
-                .lend(),
+            descriptors: Pool::new_managed(pdev, c"edu descriptors", Geometry::of())?.lend(),
             data: Pool::new_managed(pdev, c"edu data", Geometry::new::<256, 256, 4096>())?.lend(),
         })
     }
