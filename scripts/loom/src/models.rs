@@ -372,6 +372,7 @@ fn second_invented(pool: Pool) -> Vec<Blocks> {
 const RESERVE: Options = Options::new().min_nr(1);
 const RESERVE_OF_TWO: Options = Options::new().min_nr(2);
 const TOKENS: Options = Options::new().tokens();
+const ADDRESSES: Options = Options::new().addresses();
 const TOKENS_AND_RESERVE: Options = TOKENS.min_nr(1);
 
 fn get_atomic(pool: Pool, mut blocks: Blocks) -> Blocks {
@@ -450,6 +451,42 @@ fn turn_back_and_again(pool: Pool, mut blocks: Blocks) -> Blocks {
         let next = block.let_out();
 
         blocks.push(take_back(pool, next).expect("nobody else knows it"));
+    }
+    blocks
+}
+
+/// Allocates, and has the block out and back: whoever has a block finds it by its address.
+fn out_and_back(pool: Pool, mut blocks: Blocks) -> Blocks {
+    if let Some(block) = alloc(pool) {
+        let dma = block.let_out_by_address();
+
+        blocks.push(take_back_at(pool, dma).expect("it is out"));
+    }
+    blocks
+}
+
+thread_local! {
+    static ADDRESS: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// The only block is out by its address.
+fn out_by_address(pool: Pool) -> Vec<Blocks> {
+    ADDRESS.set(alloc_atomic(pool).map(|block| block.let_out_by_address()));
+    limit_dma(0);
+    Vec::new()
+}
+
+fn name_address(pool: Pool, mut blocks: Blocks) -> Blocks {
+    blocks.extend(ADDRESS.get().and_then(|dma| take_back_at(pool, dma)));
+    blocks
+}
+
+/// Names the address, and has the block out once more.
+fn name_address_and_again(pool: Pool, mut blocks: Blocks) -> Blocks {
+    if let Some(block) = ADDRESS.get().and_then(|dma| take_back_at(pool, dma)) {
+        let dma = block.let_out_by_address();
+
+        blocks.extend(take_back_at(pool, dma));
     }
     blocks
 }
@@ -778,4 +815,14 @@ models! {
         [(0, shrink), (1, turn_back_free_and_again)];
     token_reserve(blocks: 1, options: TOKENS_AND_RESERVE): out,
         [(0, turn_back), (1, turn_back_free_and_again)];
+
+    // Addresses.
+    address_twice(blocks: 1, options: ADDRESSES): out_by_address,
+        [(0, name_address), (1, name_address)];
+    address_again(blocks: 1, options: ADDRESSES): out_by_address,
+        [(0, name_address), (1, name_address_and_again)];
+    // A page is added to the slab from which somebody allocates, who has a block of it out at once.
+    address_of_new_page(blocks: 1, pages: 2, options: ADDRESSES, preemptions: Some(2)):
+        |pool| taken(pool, [1]),
+        [(0, reserve), (0, out_and_back)];
 }

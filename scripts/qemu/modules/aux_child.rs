@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A driver for an auxiliary device, with two pools for its parent, which has another driver: one in
-//! this one's data, and one that devres of the child has lent, with a block of it.
+//! A driver for an auxiliary device, with two pools for its parent, which has another driver: one
+//! in this one's data, and one that devres of the child has lent, with a block of it.
 
 use kernel::{
     auxiliary,
