@@ -103,9 +103,9 @@ impl Options {
     /// Lets blocks be found by their DMA addresses: see
     /// [`Block::into_address`](crate::Block::into_address).
     ///
-    /// It costs four bytes of ordinary memory for each block that the pool has room for, and some
-    /// 40 for each page. [`Pool::shrink`](crate::Pool::shrink) gives nothing back, because who
-    /// looks for an address may be looking at any page.
+    /// It costs four bytes of ordinary memory for each block that the pool has room for, and what
+    /// `Documentation/design.rst` says for each page. [`Pool::shrink`](crate::Pool::shrink) gives
+    /// nothing back, because who looks for an address may be looking at any page.
     ///
     /// # Examples
     ///

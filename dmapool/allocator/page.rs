@@ -61,6 +61,16 @@ impl<'pool> Slab<'pool> {
             .fetch_add(1u32.wrapping_shl(page), Release);
     }
 
+    /// How many blocks of a page are allocated; a snapshot.
+    pub(crate) fn count_live(self, page: u32, layout: &SlabLayout) -> u64 {
+        let first = layout.first_bit(page);
+
+        // `count()` could panic, as far as the compiler knows.
+        (0..layout.geometry.blocks_per_page()).fold(0, |sum, index| {
+            sum.wrapping_add(self.is_allocated(first | index, layout).into())
+        })
+    }
+
     /// The memory of a page.
     ///
     /// # Safety

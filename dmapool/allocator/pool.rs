@@ -152,10 +152,7 @@ impl Drop for RawPool<'_> {
             let end_page = |page, memory| {
                 let first = layout.first_bit(page);
                 let is_live = |index: u32| slab.is_allocated(first | index, layout);
-                let blocks = 0..layout.geometry.blocks_per_page();
-                // `count()` could panic, as far as the compiler knows.
-                let live_here =
-                    blocks.fold(0u64, |sum, index| sum.wrapping_add(is_live(index).into()));
+                let live_here = slab.count_live(page, layout);
 
                 self.check_free_blocks(&memory, |index| !is_live(index), &mut late_writes);
                 if live_here == 0 || self.ends_blocks {

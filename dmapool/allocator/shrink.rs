@@ -62,16 +62,12 @@ impl RawPool<'_> {
         };
         let layout = &self.layout;
         let map = Map::new()?;
-        let is_used = |slab: Slab<'_>, page| {
-            (0..layout.geometry.blocks_per_page())
-                .any(|index| slab.is_allocated(layout.first_bit(page) | index, layout))
-        };
         let pages_of = |slab| (0..layout.pages).map(move |page| (slab, page));
         let in_use = self
             .chunks
             .slabs()
             .flat_map(pages_of)
-            .filter(|&(slab, page)| is_used(slab, page));
+            .filter(|&(slab, page): &(Slab<'_>, u32)| slab.count_live(page, layout) != 0);
         let reserved = self.reserve.slabs().flat_map(pages_of);
 
         for (slab, page) in Iterator::chain(in_use, reserved) {

@@ -7,6 +7,7 @@ use super::super::sys::prelude::*;
 use super::{
     free::Allocated,
     pool::RawPool,
+    slab::Slab,
     token_count::TokenCount, //
 };
 
@@ -105,13 +106,21 @@ impl RawPool<'_> {
         let map = self.by_number.as_ref()?;
         let (slab, _) = map.find(number.into(), |slab, _| slab.number() == number)?;
 
+        self.take_back_by(slab, bit, |count| count.take_back(raw.count))
+    }
+
+    /// The block of `bit`, if `take_back` takes it back by its count.
+    fn take_back_by<'a>(
+        &'a self,
+        slab: Slab<'a>,
+        bit: u32,
+        take_back: impl FnOnce(&TokenCount) -> bool,
+    ) -> Option<Allocated<'a>> {
         // INVARIANT: By the invariants of the count the block is allocated, and this thread's now.
-        slab.count_of(bit, &self.layout)?
-            .take_back(raw.count)
-            .then(|| Allocated {
-                slab,
-                place: self.layout.place_of(bit, 0),
-            })
+        take_back(slab.count_of(bit, &self.layout)?).then(|| Allocated {
+            slab,
+            place: self.layout.place_of(bit, 0),
+        })
     }
 
     /// Lets `block`, which is of this pool, out by its DMA address. See
@@ -135,12 +144,6 @@ impl RawPool<'_> {
         let (slab, page, offset) = self.find_page(dma)?;
         let bit = self.layout.bit_at(page, offset)?;
 
-        // INVARIANT: As in `take_back`.
-        slab.count_of(bit, &self.layout)?
-            .take_back_any()
-            .then(|| Allocated {
-                slab,
-                place: self.layout.place_of(bit, 0),
-            })
+        self.take_back_by(slab, bit, TokenCount::take_back_any)
     }
 }
