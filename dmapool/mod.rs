@@ -44,6 +44,9 @@ pub use api::{
     }, //
 };
 
+#[cfg(CONFIG_PCI)]
+pub use api::vectors::lend_vectors;
+
 pub(crate) use allocator::{
     init::want_poison,
     memory::pages_held, //

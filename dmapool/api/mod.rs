@@ -11,3 +11,5 @@ pub(crate) mod managed;
 pub(crate) mod payload;
 pub(crate) mod pool;
 pub(crate) mod revocable;
+#[cfg(CONFIG_PCI)]
+pub(crate) mod vectors;

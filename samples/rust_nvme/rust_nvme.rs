@@ -68,9 +68,7 @@ use kernel::{
         UniqueArc, //
     }, //
 };
-
-#[path = "../lent_vectors.rs"]
-mod lent_vectors;
+use rust_dmapool::lend_vectors;
 
 /// Base class, subclass and interface of an NVMe controller for I/O.
 const CLASS: u32 = 0x01_08_02;
@@ -134,7 +132,7 @@ impl<'bound> NvmeData<'bound> {
         let cpus = cpu::nr_cpu_ids().try_into().unwrap_or(u16::MAX);
         let wanted = startup.set_queue_count(cpus)?;
         let types = pci::IrqTypes::all();
-        let vectors = lent_vectors::alloc(pdev, 1, wanted.into(), types)?;
+        let vectors = lend_vectors(pdev, 1, wanted.into(), types)?;
         let count = vectors.len().try_into()?;
         let queues = startup.make_queues(count, module_parameters::queue_depth.value())?;
         let mut interrupts = KVec::with_capacity(queues.len(), GFP_KERNEL)?;
