@@ -28,6 +28,7 @@ use kernel::{
 /// ```
 /// use kernel::{
 ///     device::Core,
+///     io::Io,
 ///     irq,
 ///     pci,
 ///     prelude::*, //
