@@ -19,9 +19,6 @@ use super::{
 /// The most bytes of a block to show.
 const MAX_SHOWN: usize = 256;
 
-/// The most blocks to report each time that memory goes.
-const MAX_REPORTED: u32 = 4;
-
 /// Bytes in a line of the dump.
 const LINE: usize = 16;
 
@@ -80,16 +77,10 @@ impl RawPool<'_> {
     }
 
     /// Looks at the free blocks of memory that is about to go, if blocks are poisoned: reports
-    /// those that somebody has written to, up to [`MAX_REPORTED`] in all, and counts them in
-    /// `found`.
+    /// the first that somebody has written to.
     ///
     /// The memory must be that of a page of this pool.
-    pub(crate) fn check_free_blocks(
-        &self,
-        memory: &Coherent<[u8]>,
-        is_free: impl Fn(u32) -> bool,
-        found: &mut u32,
-    ) {
+    pub(crate) fn check_free_blocks(&self, memory: &Coherent<[u8]>, is_free: impl Fn(u32) -> bool) {
         if !self.init.poison {
             return;
         }
@@ -102,31 +93,14 @@ impl RawPool<'_> {
                 .as_mut_ptr()
                 .cast::<u8>()
                 .wrapping_add(offset as usize);
+            let dma = memory.dma_address().wrapping_add(offset.into());
 
             // SAFETY: The memory has that block.
             unsafe {
-                let Some(at) = self.late_write(first) else {
-                    continue;
-                };
-                if *found < MAX_REPORTED {
-                    let dma = memory.dma_address().wrapping_add(offset.into());
-
-                    self.report_late_write(first, dma, at);
+                if let Some(at) = self.late_write(first) {
+                    return self.report_late_write(first, dma, at);
                 }
             }
-            *found = found.saturating_add(1);
-        }
-    }
-
-    /// Says how many blocks [`RawPool::check_free_blocks`] has found, if that has not reported all.
-    pub(crate) fn report_late_writes(&self, found: u32) {
-        if found > MAX_REPORTED && context::report_ratelimit() {
-            dev_err!(
-                self.dev,
-                "rust_dmapool: pool {}: {found} free blocks were written to, of which \
-                 {MAX_REPORTED} are shown\n",
-                self.shown_name()
-            );
         }
     }
 
@@ -149,13 +123,10 @@ impl RawPool<'_> {
         if !context::report_ratelimit() {
             return;
         }
-        dev_err!(
-            self.dev,
-            "rust_dmapool: pool {}: block {:p}/{dma:#x} was written to at offset {offset} \
-             while it was free, bytes from {line} on:\n",
-            self.shown_name(),
-            first
-        );
+        self.err(fmt!(
+            "block {first:p}/{dma:#x} was written to at offset {offset} while it was free, bytes \
+             from {line} on:"
+        ));
         let shown = self.geometry().stride().wrapping_sub(line).min(MAX_SHOWN);
         // SAFETY: `line` is not above `offset`, and so below the stride.
         unsafe { dump(first.add(line), shown) };

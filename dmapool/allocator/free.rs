@@ -219,11 +219,7 @@ impl RawPool<'_> {
     #[inline(never)]
     fn report_bad_free(&self, address: *mut u8, dma: DmaAddress, reason: BadFree) -> BadFree {
         if context::report_ratelimit() {
-            dev_err!(
-                self.dev,
-                "rust_dmapool: pool {}: cannot free {address:p}/{dma:#x}: {reason}\n",
-                self.shown_name()
-            );
+            self.err(fmt!("cannot free {address:p}/{dma:#x}: {reason}"));
         }
         reason
     }

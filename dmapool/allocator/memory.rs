@@ -112,11 +112,9 @@ impl RawPool<'_> {
 
         // Relaxed: nothing is inferred from the count.
         if self.misplaced.fetch_add(1, Relaxed) == 0 {
-            dev_err!(
-                self.dev,
-                "rust_dmapool: pool {}: not grown, because the memory at {dma:#x} {why} {bytes} bytes\n",
-                self.shown_name()
-            );
+            self.err(fmt!(
+                "not grown, because the memory at {dma:#x} {why} {bytes} bytes"
+            ));
         }
     }
 

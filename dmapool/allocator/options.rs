@@ -3,7 +3,10 @@
 //! What a pool can be given beyond its geometry.
 
 use super::super::sys::prelude::*;
-use super::state::StateLayout;
+use super::{
+    super::sys::report::pool_err,
+    state::StateLayout, //
+};
 
 // `dmapool/sys/helpers.c`
 extern "C" {
@@ -148,20 +151,16 @@ impl Options {
 
         // SAFETY: The function has no requirements.
         if !unsafe { rust_dmapool_node_online(node) } {
-            dev_err!(
-                dev,
-                "rust_dmapool: pool {}: there is no NUMA node {node}\n",
-                super::super::sys::c_string::Readable(name)
-            );
+            pool_err(dev, name, fmt!("there is no NUMA node {node}"));
             return Err(EINVAL);
         }
         if self.min_nr > Self::MOST_RESERVED {
-            dev_err!(
+            let (min_nr, most) = (self.min_nr, Self::MOST_RESERVED);
+
+            pool_err(
                 dev,
-                "rust_dmapool: pool {}: a reserve of {} blocks is more than {}\n",
-                super::super::sys::c_string::Readable(name),
-                self.min_nr,
-                Self::MOST_RESERVED
+                name,
+                fmt!("a reserve of {min_nr} blocks is more than {most}"),
             );
             return Err(EINVAL);
         }

@@ -8,7 +8,7 @@
 
 use super::super::sys::prelude::*;
 use super::{
-    super::sys::c_string::Readable,
+    super::sys::report::pool_err,
     chunk::{
         Chunk,
         ChunkList, //
@@ -121,9 +121,9 @@ impl<'bound> RawPool<'bound> {
         &self.layout.geometry
     }
 
-    /// The name as people can read it.
-    pub(crate) fn shown_name(&self) -> Readable<'_> {
-        Readable(&self.name)
+    /// Says that something is wrong with this pool.
+    pub(crate) fn err(&self, what: fmt::Arguments<'_>) {
+        pool_err(self.dev, &self.name, what);
     }
 
     /// All chunks but those of the reserve: first that of the slab from which `cpu` allocates and
@@ -145,7 +145,6 @@ impl Drop for RawPool<'_> {
     fn drop(&mut self) {
         let mut live = 0u64;
         let mut kept = 0usize;
-        let mut late_writes = 0u32;
         let layout = &self.layout;
 
         for slab in self.slabs() {
@@ -154,7 +153,7 @@ impl Drop for RawPool<'_> {
                 let is_live = |index: u32| slab.is_allocated(first | index, layout);
                 let live_here = slab.count_live(page, layout);
 
-                self.check_free_blocks(&memory, |index| !is_live(index), &mut late_writes);
+                self.check_free_blocks(&memory, |index| !is_live(index));
                 if live_here == 0 || self.ends_blocks {
                     self.give_back(memory);
                 } else {
@@ -168,14 +167,10 @@ impl Drop for RawPool<'_> {
             // The chunk is not asked for this slab again.
             unsafe { slab.free(layout, end_page) };
         }
-        self.report_late_writes(late_writes);
         if live != 0 {
-            dev_err!(
-                self.dev,
-                "rust_dmapool: pool {}: destroyed with {live} blocks allocated, \
-                 {kept} pages kept\n",
-                self.shown_name()
-            );
+            self.err(fmt!(
+                "destroyed with {live} blocks allocated, {kept} pages kept"
+            ));
         }
     }
 }

@@ -41,11 +41,7 @@ impl RawPool<'_> {
         let may = context::may_sleep();
 
         if !may {
-            dev_err!(
-                self.dev,
-                "rust_dmapool: pool {}: not shrunk where nothing may sleep\n",
-                self.shown_name()
-            );
+            self.err(fmt!("not shrunk where nothing may sleep"));
         }
         may
     }
@@ -90,7 +86,6 @@ impl RawPool<'_> {
     /// of these, and nobody else uses the pool.
     fn give_back_free_pages(&self) -> usize {
         let mut freed = 0usize;
-        let mut late_writes = 0u32;
 
         for slab in self.chunks.slabs() {
             for page in 0..self.layout.pages {
@@ -99,7 +94,7 @@ impl RawPool<'_> {
                     continue;
                 };
 
-                self.check_free_blocks(&memory, |_| true, &mut late_writes);
+                self.check_free_blocks(&memory, |_| true);
                 self.pages.pages.fetch_sub(1, Relaxed);
                 self.give_back(memory);
                 freed = freed.wrapping_add(1);
@@ -109,7 +104,6 @@ impl RawPool<'_> {
             // none.
             self.publish(slab);
         }
-        self.report_late_writes(late_writes);
         freed
     }
 }

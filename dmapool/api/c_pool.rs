@@ -18,7 +18,8 @@ use super::super::{
     sys::{
         c_string,
         context,
-        gfp, //
+        gfp,
+        report::pool_err, //
     },
 };
 
@@ -49,21 +50,13 @@ unsafe fn create(
     };
     let size = if size == 0 { 0 } else { size.max(SMALLEST) };
     let geometry = RawGeometry::check(size, align, boundary).inspect_err(|err| {
-        dev_err!(
-            dev,
-            "rust_dmapool: pool {}: {err}\n",
-            c_string::Readable(name)
-        );
+        pool_err(dev, name, fmt!("{err}"));
     })?;
     let options = match node {
         bindings::NUMA_NO_NODE => Options::new(),
         node => {
             let node = NumaNode::new(node).inspect_err(|_| {
-                dev_err!(
-                    dev,
-                    "rust_dmapool: pool {}: there is no NUMA node {node}\n",
-                    c_string::Readable(name)
-                );
+                pool_err(dev, name, fmt!("there is no NUMA node {node}"));
             })?;
 
             Options::new().node(node)
@@ -108,7 +101,8 @@ unsafe fn refuse(function: &'static CStr, pool: *mut bindings::dma_pool) {
     }
 }
 
-/// The pool behind C's pointer, unless that is one of `mm/dmapool.c`.
+/// The pool behind C's pointer, which was passed to `function`, unless that is one of
+/// `mm/dmapool.c`: then that is said.
 ///
 /// A pool that was destroyed is known, too, for as long as nobody else uses its memory. That helps
 /// whoever has broken the contract to find it.
@@ -118,9 +112,11 @@ unsafe fn refuse(function: &'static CStr, pool: *mut bindings::dma_pool) {
 /// `pool` must come from one of the functions that create, here or in `mm/dmapool.c`, and not have
 /// been destroyed.
 #[inline(always)]
-unsafe fn behind<'a>(pool: *mut bindings::dma_pool) -> Option<&'a CPool> {
+unsafe fn behind<'a>(function: &'static CStr, pool: *mut bindings::dma_pool) -> Option<&'a CPool> {
     // SAFETY: Whichever function made it, it begins with a word.
     if !unsafe { (*pool.cast::<Mark>()).exists() } {
+        // SAFETY: The caller vouches for the same.
+        unsafe { refuse(function, pool) };
         return None;
     }
     // SAFETY: With this mark it is a `CPool`, and it has not been destroyed.
@@ -185,17 +181,10 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_prefill(
     flags: bindings::gfp_t,
 ) -> c_int {
     // SAFETY: The caller vouches for the pool.
-    let result = unsafe {
-        match behind(pool) {
-            Some(pool) => pool.raw.prefill(count, gfp::from_raw(flags)),
-            None => {
-                refuse(c"rust_dma_pool_prefill", pool);
-                Err(EINVAL)
-            }
-        }
-    };
-
-    result.map_or_else(Error::to_errno, |()| 0)
+    unsafe { behind(c"rust_dma_pool_prefill", pool) }
+        .ok_or(EINVAL)
+        .and_then(|pool| pool.raw.prefill(count, gfp::from_raw(flags)))
+        .map_or_else(Error::to_errno, |()| 0)
 }
 
 /// Gives pages back in which no block is allocated, and returns how many. Process context; may
@@ -207,15 +196,7 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_prefill(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rust_dma_pool_shrink(pool: *mut bindings::dma_pool) -> usize {
     // SAFETY: The caller vouches for the same.
-    unsafe {
-        match behind(pool) {
-            Some(pool) => pool.raw.shrink_alone(),
-            None => {
-                refuse(c"rust_dma_pool_shrink", pool);
-                0
-            }
-        }
-    }
+    unsafe { behind(c"rust_dma_pool_shrink", pool).map_or(0, |pool| pool.raw.shrink_alone()) }
 }
 
 /// See C's `dma_pool_destroy()`. Process context; may sleep.
@@ -232,10 +213,9 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_destroy(pool: *mut bindings::dma_p
     // SAFETY: The caller vouches for the same. The functions that create return a boxed `CPool`,
     // and nobody uses it any more.
     unsafe {
-        if behind(pool).is_none() {
-            return refuse(c"rust_dma_pool_destroy", pool);
+        if behind(c"rust_dma_pool_destroy", pool).is_some() {
+            drop(KBox::from_raw(pool.cast::<CPool>()));
         }
-        drop(KBox::from_raw(pool.cast::<CPool>()));
     }
 }
 
@@ -252,12 +232,10 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_alloc(
 ) -> *mut c_void {
     // SAFETY: The caller vouches for the pool, and for `handle`.
     unsafe {
-        let Some(CPool { raw, .. }) = behind(pool) else {
-            refuse(c"rust_dma_pool_alloc", pool);
-            return null_mut();
-        };
-
-        raw.alloc_checked(gfp::from_raw(flags), handle).cast()
+        match behind(c"rust_dma_pool_alloc", pool) {
+            Some(pool) => pool.raw.alloc_checked(gfp::from_raw(flags), handle).cast(),
+            None => null_mut(),
+        }
     }
 }
 
@@ -277,9 +255,9 @@ pub(crate) unsafe extern "C" fn rust_dma_pool_free(
 ) {
     // SAFETY: The caller vouches for the same, and gives up the block, if there is one.
     unsafe {
-        match behind(pool) {
-            Some(pool) => _ = pool.raw.free_by_address(address.cast(), dma),
-            None => refuse(c"rust_dma_pool_free", pool),
+        if let Some(pool) = behind(c"rust_dma_pool_free", pool) {
+            // It has said why, if it was refused.
+            let _ = pool.raw.free_by_address(address.cast(), dma);
         }
     }
 }
@@ -336,9 +314,8 @@ pub(crate) unsafe extern "C" fn rust_dmam_pool_destroy(pool: *mut bindings::dma_
         return;
     }
     // SAFETY: The caller vouches for the same.
-    let Some(CPool { raw, .. }) = (unsafe { behind(pool) }) else {
-        // SAFETY: As above.
-        return unsafe { refuse(c"rust_dmam_pool_destroy", pool) };
+    let Some(CPool { raw, .. }) = (unsafe { behind(c"rust_dmam_pool_destroy", pool) }) else {
+        return;
     };
     let dev: *const Device<Bound> = ptr::from_ref(raw.dev);
 

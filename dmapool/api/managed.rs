@@ -11,10 +11,7 @@ use super::{
     super::{
         allocator::options::Options,
         module::debugfs,
-        sys::{
-            c_string::Readable,
-            context, //
-        },
+        sys::context, //
     },
     block::Block,
     geometry::Geometry,
@@ -287,12 +284,10 @@ unsafe extern "C" fn destroy(owned: *mut c_void) {
         drop(unsafe { KBox::from_raw(owned) });
         return;
     }
-    dev_err!(
-        this.device(),
-        "rust_dmapool: pool {}: kept, because the driver's data outlives its devres\n",
-        Readable(this.name())
-    );
-    debugfs::unlist(&this.instance().raw);
+    let pool = &this.instance().raw;
+
+    pool.err(fmt!("kept, because the driver's data outlives its devres"));
+    debugfs::unlist(pool);
 }
 
 /// The C device; a [`Device`] is a transparent wrapper of it.

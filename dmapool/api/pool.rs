@@ -15,8 +15,8 @@ use super::{
         },
         module::instance::Instance,
         sys::{
-            c_string::Readable,
-            context, //
+            context,
+            report::pool_err, //
         },
     },
     block::Block,
@@ -222,19 +222,11 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         options: Options,
     ) -> Result<Self> {
         if !context::may_sleep() {
-            dev_err!(
-                dev,
-                "rust_dmapool: pool {}: not made where nothing may sleep\n",
-                Readable(name)
-            );
+            pool_err(dev, name, fmt!("not made where nothing may sleep"));
             return Err(EINVAL);
         }
         if !has_mask(dev) {
-            dev_err!(
-                dev,
-                "rust_dmapool: pool {}: the device has no mask for coherent DMA\n",
-                Readable(name)
-            );
+            pool_err(dev, name, fmt!("the device has no mask for coherent DMA"));
             return Err(EINVAL);
         }
         let options = Options {
@@ -614,11 +606,8 @@ impl<T: Payload + ?Sized> Drop for Pool<'_, T> {
             // SAFETY: By the type invariants, and nobody borrows from the pool any more.
             drop(unsafe { KBox::from_raw(self.instance.as_ptr()) });
         } else {
-            dev_err!(
-                self.device(),
-                "rust_dmapool: pool {}: kept, because it was dropped where nothing may sleep\n",
-                Readable(self.name())
-            );
+            self.raw()
+                .err(fmt!("kept, because it was dropped where nothing may sleep"));
         }
     }
 }

@@ -200,5 +200,5 @@ fn show_name(f: &mut SeqWriter<'_>, pool: &RawPool<'_>, dev: &Device) -> fmt::Re
         }
     };
 
-    f.write_fmt(fmt!("{} {}\n", Readable(device), pool.shown_name()))
+    f.write_fmt(fmt!("{} {}\n", Readable(device), Readable(&pool.name)))
 }
