@@ -3,6 +3,7 @@
 //! Blocks that are out by their DMA addresses: each comes back once, whatever a device names.
 
 use super::{
+    out::*,
     support::*,
     threads::in_threads, //
 };
@@ -14,46 +15,13 @@ use crate::{
 use core::mem;
 use kernel::{
     dma::DmaAddress,
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    prelude::*, //
 };
-
-const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
 
 fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pool<'_>> {
     let options = Options::new().addresses();
 
     Pool::new_with(device.bound(), c"addresses", geometry, options)
-}
-
-fn is_refused(pool: &Pool<'_>, dma: DmaAddress) -> bool {
-    pool.from_address(dma).map(drop) == Err(EINVAL)
-}
-
-/// Lets blocks out and takes them back, by the thread's own addresses.
-fn exchange(pool: &Pool<'_>, stamp: u64) -> Result {
-    let mut random = Random::new(stamp + 7);
-    let mut out = KVec::new();
-
-    for i in 0..20_000 {
-        if out.len() < 50 && random.below(2) == 0 {
-            let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp << 32 | i);
-
-            out.push(
-                (stamp << 32 | i, block.into_block().into_address()?),
-                GFP_KERNEL,
-            )?;
-        } else if let Some((stamp, dma)) = out.pop() {
-            ensure!(Stamped::of(pool.from_address(dma)?, stamp).is_intact());
-        }
-    }
-    for (stamp, dma) in out {
-        ensure!(Stamped::of(pool.from_address(dma)?, stamp).is_intact());
-    }
-    Ok(())
 }
 
 #[kunit_tests(rust_dmapool_addresses)]
@@ -81,7 +49,7 @@ mod suite {
                 let dma = block.dma_address();
 
                 // Nobody can take it who only knows where it is.
-                assert!(is_refused(&pool, dma));
+                assert!(dma.is_refused(&pool));
                 assert_eq!(block.into_block().into_address()?, dma);
                 out.push((stamp, dma), GFP_KERNEL)?;
             }
@@ -89,16 +57,16 @@ mod suite {
             for &(stamp, dma) in &out {
                 // Not where no block begins.
                 let inside = dma + geometry.size() as DmaAddress / 2;
-                assert!(inside == dma || is_refused(&pool, inside));
+                assert!(inside == dma || inside.is_refused(&pool));
                 let block = Stamped::of(pool.from_address(dma)?, stamp);
 
                 assert!(block.is_intact() && block.dma_address() == dma);
                 // Not twice, while the block is somebody's.
-                assert!(is_refused(&pool, dma));
+                assert!(dma.is_refused(&pool));
             }
             assert!(holds(&pool, 0));
             // Nor when it is free.
-            assert!(out.iter().all(|&(_, dma)| is_refused(&pool, dma)));
+            assert!(out.iter().all(|&(_, dma)| dma.is_refused(&pool)));
         }
         Ok(())
     }
@@ -112,7 +80,7 @@ mod suite {
 
         drop(here.alloc(GFP_KERNEL)?);
         for wrong in [dma, 0, 1, DmaAddress::MAX, dma ^ 1 << 63] {
-            assert!(is_refused(&here, wrong));
+            assert!(wrong.is_refused(&here));
         }
         drop(there.from_address(dma)?);
         Ok(())
@@ -129,7 +97,7 @@ mod suite {
         assert_eq!(block.into_address(), Err(EINVAL));
         // The block is not lost.
         assert!(holds(&pool, 0));
-        assert!(is_refused(&pool, dma));
+        assert!(dma.is_refused(&pool));
         let pool = new_pool(&device, GEOMETRY)?;
         assert_eq!(pool.alloc(GFP_KERNEL)?.into_raw().map(drop), Err(EINVAL));
         assert!(holds(&pool, 0));
@@ -165,7 +133,7 @@ mod suite {
 
         drop(pool.from_address(dma)?);
         assert_eq!(pool.shrink(), 0);
-        assert!(is_refused(&pool, dma));
+        assert!(dma.is_refused(&pool));
         Ok(())
     }
 
@@ -186,12 +154,12 @@ mod suite {
                     // Off the beginning of each block.
                     let dma = around + random.below(1 << 20) as DmaAddress | 1;
 
-                    ensure!(is_refused(&pool, dma));
-                    ensure!(is_refused(&pool, held.dma_address()));
+                    ensure!(dma.is_refused(&pool));
+                    ensure!(held.dma_address().is_refused(&pool));
                 }
                 Ok(())
             }
-            thread => exchange(&pool, thread.into()),
+            thread => exchange::<DmaAddress>(&pool, thread.into()),
         })?;
         drop(held);
         assert!(holds(&pool, 0));
@@ -203,25 +171,8 @@ mod suite {
     fn completed_twice() -> Result {
         let device = TestDevice::new(c"dmapool-address-twice")?;
         let pool = new_pool(&device, GEOMETRY)?;
-        let rounds = 10_000;
-        let mut out = KVec::new();
 
-        for _ in 0..rounds {
-            out.push(pool.alloc(GFP_KERNEL)?.into_address()?, GFP_KERNEL)?;
-        }
-        let returned = Atomic::new(0u32);
-        in_threads(|_| {
-            for &dma in &out {
-                if let Ok(block) = pool.from_address(dma) {
-                    // Not freed yet, so that it cannot be out again.
-                    mem::forget(block);
-                    returned.add(1u32, Relaxed);
-                }
-            }
-            Ok(())
-        })?;
-        assert_eq!(returned.load(Relaxed), rounds);
-        assert!(holds(&pool, rounds as usize));
+        complete_twice::<DmaAddress>(&pool)?;
         // These blocks stay for good, and with them the device.
         drop(pool);
         mem::forget(device);

@@ -9,6 +9,7 @@ mod interrupt;
 mod managed;
 mod misplaced;
 mod model;
+mod out;
 mod pool;
 mod reserve;
 mod revocable;

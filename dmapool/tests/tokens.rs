@@ -3,6 +3,7 @@
 //! Tokens: each is good once, whatever else comes in, and whatever others do meanwhile.
 
 use super::{
+    out::*,
     support::*,
     threads::in_threads, //
 };
@@ -13,47 +14,12 @@ use crate::{
     RawBlock, //
 };
 use core::mem;
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
-};
-
-const GEOMETRY: Geometry = Geometry::new::<256, 256, 0>();
+use kernel::prelude::*;
 
 fn new_pool(device: &TestDevice, geometry: Geometry) -> Result<Pool<'_>> {
     let options = Options::new().tokens();
 
     Pool::new_with(device.bound(), c"tokens", geometry, options)
-}
-
-fn is_refused(pool: &Pool<'_>, raw: RawBlock) -> bool {
-    pool.from_raw(raw).map(drop) == Err(EINVAL)
-}
-
-/// Lets blocks out and takes them back.
-fn exchange(pool: &Pool<'_>, stamp: u64) -> Result {
-    let mut random = Random::new(stamp + 7);
-    let mut out = KVec::new();
-
-    for i in 0..20_000 {
-        if out.len() < 50 && random.below(2) == 0 {
-            let block = Stamped::new(pool.alloc(GFP_KERNEL)?, stamp << 32 | i);
-
-            out.push(
-                (stamp << 32 | i, block.into_block().into_raw()?),
-                GFP_KERNEL,
-            )?;
-        } else if let Some((stamp, raw)) = out.pop() {
-            ensure!(Stamped::of(pool.from_raw(raw)?, stamp).is_intact());
-        }
-    }
-    for (stamp, raw) in out {
-        ensure!(Stamped::of(pool.from_raw(raw)?, stamp).is_intact());
-    }
-    Ok(())
 }
 
 #[kunit_tests(rust_dmapool_tokens)]
@@ -92,12 +58,12 @@ mod suite {
 
                 assert!(block.is_intact() && block.dma_address() == dma_address);
                 // Not twice, while the block is somebody's.
-                assert!(is_refused(&pool, RawBlock::from_bits(bits)));
+                assert!(RawBlock::from_bits(bits).is_refused(&pool));
             }
             assert!(holds(&pool, 0));
             // Nor when it is free.
             for &(_, _, bits) in &out {
-                assert!(is_refused(&pool, RawBlock::from_bits(bits)));
+                assert!(RawBlock::from_bits(bits).is_refused(&pool));
             }
         }
         Ok(())
@@ -109,19 +75,19 @@ mod suite {
     fn replayed() -> Result {
         let device = TestDevice::new(c"dmapool-replayed")?;
         let pool = new_pool(&device, Geometry::new::<4096, 4096, 0>())?;
-        let mut old = KVec::new();
+        let mut old: KVec<RawBlock> = KVec::new();
 
         for _ in 0..100 {
             let raw = pool.alloc(GFP_KERNEL)?.into_raw()?;
 
-            assert!(old.iter().all(|&old| is_refused(&pool, old)));
+            assert!(old.iter().all(|&old| old.is_refused(&pool)));
             // It was one block all the time.
             assert_eq!(pool.statistics().capacity, 1);
             let block = pool.from_raw(raw)?;
             let next = RawBlock::from_bits(raw.into_bits() + (1 << 32));
-            assert!(is_refused(&pool, next));
+            assert!(next.is_refused(&pool));
             drop(block);
-            assert!(is_refused(&pool, next));
+            assert!(next.is_refused(&pool));
             old.push(raw, GFP_KERNEL)?;
         }
         Ok(())
@@ -141,7 +107,7 @@ mod suite {
         }
         for (i, pool) in pools.iter().enumerate() {
             for (j, raw) in out.iter().enumerate() {
-                assert!(i == j || is_refused(pool, *raw));
+                assert!(i == j || raw.is_refused(pool));
             }
         }
         for (pool, raw) in pools.iter().zip(&out) {
@@ -158,7 +124,7 @@ mod suite {
         assert_eq!(pool.alloc(GFP_KERNEL)?.into_raw().map(drop), Err(EINVAL));
         // The block is not lost.
         assert!(holds(&pool, 0));
-        assert!(is_refused(&pool, RawBlock::from_bits(1 << 32)));
+        assert!(RawBlock::from_bits(1 << 32).is_refused(&pool));
         Ok(())
     }
 
@@ -184,11 +150,11 @@ mod suite {
                     // Where there are blocks, with any number.
                     let bits = random.next() << 32 | random.below(2000) as u64;
 
-                    ensure!(is_refused(&pool, RawBlock::from_bits(bits)));
+                    ensure!(RawBlock::from_bits(bits).is_refused(&pool));
                 }
                 Ok(())
             }
-            thread => exchange(&pool, thread.into()),
+            thread => exchange::<RawBlock>(&pool, thread.into()),
         })?;
         assert!(holds(&pool, 0));
         Ok(())
@@ -199,25 +165,8 @@ mod suite {
     fn completed_twice() -> Result {
         let device = TestDevice::new(c"dmapool-twice")?;
         let pool = new_pool(&device, GEOMETRY)?;
-        let rounds = 10_000;
-        let mut out = KVec::new();
 
-        for _ in 0..rounds {
-            out.push(pool.alloc(GFP_KERNEL)?.into_raw()?, GFP_KERNEL)?;
-        }
-        let returned = Atomic::new(0u32);
-        in_threads(|_| {
-            for raw in &out {
-                if let Ok(block) = pool.from_raw(*raw) {
-                    // Not freed yet, so that it cannot be out again.
-                    mem::forget(block);
-                    returned.add(1u32, Relaxed);
-                }
-            }
-            Ok(())
-        })?;
-        assert_eq!(returned.load(Relaxed), rounds);
-        assert!(holds(&pool, rounds as usize));
+        complete_twice::<RawBlock>(&pool)?;
         // These blocks stay for good, and with them the device.
         drop(pool);
         mem::forget(device);
