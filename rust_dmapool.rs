@@ -172,8 +172,7 @@ impl kernel::Module for Module {
         // SAFETY: A module is loaded once, and nobody else can have called into it.
         unsafe { dmapool::debugfs::init() };
         // The kernel leaves out parameters that it does not know, and only warns of them.
-        let poison = if dmapool::want_poison() { "Y" } else { "N" };
-        pr_info!("loaded, poison={poison}\n");
+        pr_info!("loaded, {}\n", dmapool::parameters());
         Ok(Self)
     }
 }

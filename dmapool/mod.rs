@@ -48,7 +48,7 @@ pub use api::{
 pub use api::vectors::lend_vectors;
 
 pub(crate) use allocator::{
-    init::want_poison,
+    init::parameters,
     memory::pages_held, //
 };
 pub(crate) use module::{

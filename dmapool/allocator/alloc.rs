@@ -41,7 +41,8 @@ impl RawPool<'_> {
             None => self.find_or_grow(flags)?,
         };
         if self.must_fill(flags) {
-            self.fill_new(&block, flags);
+            // SAFETY: The block is this thread's.
+            unsafe { self.fill_new(&block, flags) };
         }
         Ok(block)
     }
@@ -126,7 +127,8 @@ impl RawPool<'_> {
         // SAFETY: The caller vouches for it.
         unsafe { dma.write(block.dma_address()) };
         if self.must_fill(flags) {
-            self.fill_new(&block, flags);
+            // SAFETY: The block is this thread's.
+            unsafe { self.fill_new(&block, flags) };
         }
         block.as_ptr()
     }
@@ -264,6 +266,7 @@ impl RawPool<'_> {
     /// one, so that no barrier followed its free, and one that is freed behind this look.
     #[cold]
     fn last_look(&self, flags: Flags) -> Option<Allocated<'_>> {
+        self.end_quarantine();
         smp_mb(Full);
         self.chunks
             .slabs()

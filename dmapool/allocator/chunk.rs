@@ -119,6 +119,11 @@ impl Chunk {
         Some(unsafe { Slab::from_raw(slab) })
     }
 
+    /// The slab with that number in its pool, if it stands here.
+    pub(crate) fn slab_numbered(&self, number: u32) -> Option<Slab<'_>> {
+        self.slab(number.wrapping_sub(self.first))
+    }
+
     /// All slabs, in the order of their numbers.
     pub(crate) fn slabs(&self) -> impl Iterator<Item = Slab<'_>> {
         (0..SLABS).map_while(|place| self.slab(place))

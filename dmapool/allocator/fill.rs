@@ -11,9 +11,12 @@ use super::{
     free::Allocated,
     init::{
         POISON_ALLOCATED,
-        POISON_FREED, //
+        POISON_FREED,
+        RED_ZONE, //
     },
-    pool::RawPool, //
+    layout::Place,
+    pool::RawPool,
+    slab::Slab, //
 };
 
 /// The most bytes of a block to show.
@@ -29,58 +32,111 @@ impl RawPool<'_> {
         self.init.always || flags.contains(__GFP_ZERO)
     }
 
-    /// Fills a new block with what it should hold, and checks what it did hold if blocks are
-    /// poisoned.
-    #[inline(always)]
-    pub(crate) fn fill_new(&self, block: &Allocated<'_>, flags: Flags) {
-        // SAFETY: The block is allocated.
-        unsafe { self.fill_new_at(block.as_ptr(), block.dma_address(), flags) };
-    }
-
-    /// The same for a block at these addresses.
+    /// Fills a new block with what it should hold.
     ///
     /// # Safety
     ///
-    /// There must be a block of this pool, that is the caller's.
+    /// It must be the caller's.
     #[inline(always)]
-    pub(crate) unsafe fn fill_new_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
-        if self.init.poison {
-            // SAFETY: The caller vouches for the block.
-            unsafe { self.fill_poisoned(first, dma, flags) };
+    pub(crate) unsafe fn fill_new(&self, block: &Allocated<'_>, flags: Flags) {
+        if self.init.debug {
+            // Two registers: a reference would have the block be in memory.
+            self.fill_debugged(block.slab, block.place, flags);
         } else {
             // SAFETY: That is how much belongs to each of this pool's blocks.
+            unsafe { block.as_ptr().write_bytes(0, self.geometry().stride()) };
+        }
+    }
+
+    /// The same for a block at these addresses, in a pool in which frees are checked.
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::fill_new`].
+    #[inline(always)]
+    pub(crate) unsafe fn fill_new_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
+        if self.init.debug {
+            self.fill_debugged_at(first, dma, flags);
+        } else {
+            // SAFETY: As above.
             unsafe { first.write_bytes(0, self.geometry().stride()) };
         }
     }
 
-    /// Reports if somebody has written to a block while it was free, and fills it.
-    ///
-    /// # Safety
-    ///
-    /// As [`RawPool::fill_new_at`].
     #[cold]
     #[inline(never)]
-    unsafe fn fill_poisoned(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
+    fn fill_debugged_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
+        if let Ok((slab, bit)) = self.find_block(first, dma) {
+            self.fill_debugged(slab, self.layout.place_of(bit, 0), flags);
+        }
+    }
+
+    /// The same; reports if somebody has written to the block while it was free, and notes whose it
+    /// is.
+    #[cold]
+    #[inline(never)]
+    fn fill_debugged(&self, slab: Slab<'_>, place: Place, flags: Flags) {
+        // INVARIANT: The caller has the block, and does not use it meanwhile.
+        let block = &Allocated { slab, place };
+        let (first, geometry) = (block.as_ptr(), self.geometry());
+        let rest = geometry.stride().wrapping_sub(geometry.size());
         let value = if self.init.zeroes(flags) {
-            0
+            Some(0)
         } else {
-            POISON_ALLOCATED
+            self.init.poison.then_some(POISON_ALLOCATED)
         };
 
-        // SAFETY: The caller vouches for the block, to which that much belongs.
+        // SAFETY: The block is allocated, and a stride belongs to it, which is not below the size.
         unsafe {
             if let Some(offset) = self.late_write(first) {
-                self.report_late_write(first, dma, offset);
+                self.report_late_write(first, block.dma_address(), offset);
+                self.report_owner(block.slab, block.place.bit() & !self.layout.twin);
             }
-            first.write_bytes(value, self.geometry().stride());
+            if let Some(value) = value {
+                first.write_bytes(value, geometry.size());
+            }
+            if self.init.red_zone {
+                first.add(geometry.size()).write_bytes(RED_ZONE, rest);
+            }
+        }
+        self.track(block, flags);
+    }
+
+    /// Reports if the owner of `block`, who frees it, has written behind its end, and fills it with
+    /// what free blocks hold.
+    pub(crate) fn fill_freed(&self, block: &Allocated<'_>) {
+        let (first, geometry) = (block.as_ptr(), self.geometry());
+        let (size, stride) = (geometry.size(), geometry.stride());
+
+        // SAFETY: As in `fill_debugged`.
+        unsafe {
+            if self.init.red_zone {
+                let rest = stride.wrapping_sub(size);
+
+                if let Some(beyond) = first_other(first.add(size), rest, RED_ZONE) {
+                    let offset = size.wrapping_add(beyond);
+
+                    self.report_write(first, block.dma_address(), offset, "beyond its end");
+                    self.report_owner(block.slab, block.place.bit() & !self.layout.twin);
+                }
+            }
+            if let Some(value) = self.init.on_free() {
+                first.write_bytes(value, stride);
+            }
         }
     }
 
     /// Looks at the free blocks of memory that is about to go, if blocks are poisoned: reports
     /// the first that somebody has written to.
     ///
-    /// The memory must be that of a page of this pool.
-    pub(crate) fn check_free_blocks(&self, memory: &Coherent<[u8]>, is_free: impl Fn(u32) -> bool) {
+    /// The memory must be that of `page`, of a slab of this pool.
+    pub(crate) fn check_free_blocks(
+        &self,
+        slab: Slab<'_>,
+        page: u32,
+        memory: &Coherent<[u8]>,
+        is_free: impl Fn(u32) -> bool,
+    ) {
         if !self.init.poison {
             return;
         }
@@ -98,7 +154,8 @@ impl RawPool<'_> {
             // SAFETY: The memory has that block.
             unsafe {
                 if let Some(at) = self.late_write(first) {
-                    return self.report_late_write(first, dma, at);
+                    self.report_late_write(first, dma, at);
+                    return self.report_owner(slab, self.layout.first_bit(page) | index);
                 }
             }
         }
@@ -110,6 +167,9 @@ impl RawPool<'_> {
     ///
     /// A block of this pool must begin there.
     unsafe fn late_write(&self, first: *mut u8) -> Option<usize> {
+        if !self.init.poison {
+            return None;
+        }
         // SAFETY: That many bytes belong to the block.
         unsafe { first_other(first, self.geometry().stride(), POISON_FREED) }
     }
@@ -118,14 +178,22 @@ impl RawPool<'_> {
     ///
     /// A block of this pool must begin at `first`, and `offset` be below the stride.
     unsafe fn report_late_write(&self, first: *mut u8, dma: DmaAddress, offset: usize) {
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.report_write(first, dma, offset, "while it was free") };
+    }
+
+    /// # Safety
+    ///
+    /// As [`RawPool::report_late_write`].
+    unsafe fn report_write(&self, first: *mut u8, dma: DmaAddress, offset: usize, when: &str) {
         let line = offset & !(LINE - 1);
 
         if !context::report_ratelimit() {
             return;
         }
         self.err(fmt!(
-            "block {first:p}/{dma:#x} was written to at offset {offset} while it was free, bytes \
-             from {line} on:"
+            "block {first:p}/{dma:#x} was written to at offset {offset} {when}, bytes from {line} \
+             on:"
         ));
         let shown = self.geometry().stride().wrapping_sub(line).min(MAX_SHOWN);
         // SAFETY: `line` is not above `offset`, and so below the stride.

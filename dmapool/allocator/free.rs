@@ -6,9 +6,14 @@
 use super::super::sys::prelude::*;
 use super::{
     super::sys::context,
-    layout::Place,
+    layout::{
+        Place,
+        SlabLayout, //
+    },
+    owner::Track,
     pool::RawPool,
     publish::publish_first_free,
+    quarantine::Quarantine,
     slab::Slab,
     word::mb_after_atomic, //
 };
@@ -44,18 +49,6 @@ impl Allocated<'_> {
         self.place.addresses(self.memory()).1
     }
 
-    /// Fills all that belongs to the block with `value`: `stride` bytes.
-    ///
-    /// # Safety
-    ///
-    /// `stride` must be that of the pool's geometry.
-    #[inline(always)]
-    pub(crate) unsafe fn fill(&self, value: u8, stride: usize) {
-        // SAFETY: By the type invariants the block is allocated, so its memory is there. Nobody
-        // else writes to it, but for a device that the driver has told of it already or still.
-        unsafe { self.as_ptr().write_bytes(value, stride) };
-    }
-
     /// Frees the block. Any context.
     ///
     /// # Safety
@@ -63,9 +56,22 @@ impl Allocated<'_> {
     /// Neither the block nor this value must be used after this.
     #[inline(always)]
     pub(crate) unsafe fn free(&self) {
-        if self.place.has_slow_free() {
-            self.fill_freed();
+        // SAFETY: The caller does not use the block any more.
+        unsafe {
+            if self.place.has_slow_free() {
+                return self.free_slowly();
+            }
+            self.give();
         }
+    }
+
+    /// Gives the bit back. Any context.
+    ///
+    /// # Safety
+    ///
+    /// As [`Allocated::free`].
+    #[inline(always)]
+    pub(crate) unsafe fn give(&self) {
         // SAFETY: By the type invariants the block is allocated, and the caller does not use it
         // after this.
         if unsafe { self.slab.give(self.place.bit()) } {
@@ -73,11 +79,26 @@ impl Allocated<'_> {
         }
     }
 
-    /// Fills the block with what its pool's free blocks hold.
+    /// Frees the block in a pool in which there is more to that than to give its bit back.
+    ///
+    /// # Safety
+    ///
+    /// As [`Allocated::free`].
     #[cold]
     #[inline(never)]
-    fn fill_freed(&self) {
-        RawPool::of(self.slab).fill_freed(self);
+    unsafe fn free_slowly(&self) {
+        let pool = RawPool::of(self.slab);
+
+        if let Some(track) = self.track(&pool.layout) {
+            track.end();
+        }
+        // SAFETY: The caller vouches for the same.
+        unsafe { pool.free_last(Self { ..*self }) };
+    }
+
+    /// What is noted of the block's owner, if anything.
+    pub(crate) fn track(&self, layout: &SlabLayout) -> Option<&Track> {
+        self.slab.track_of(self.place.bit() & !layout.twin, layout)
     }
 }
 
@@ -106,11 +127,57 @@ impl fmt::Display for BadFree {
 }
 
 impl RawPool<'_> {
-    /// Fills a block of this pool with what free blocks hold, if that is anything.
-    pub(crate) fn fill_freed(&self, block: &Allocated<'_>) {
-        if let Some(value) = self.init.on_free() {
-            // SAFETY: That is how much belongs to each of this pool's blocks.
-            unsafe { block.fill(value, self.geometry().stride()) };
+    /// Which block `block` is, counted through all slabs, if that is a number of 32 bits.
+    pub(crate) fn name_of(&self, block: &Allocated<'_>) -> Option<u32> {
+        // Not an "or": a slab need not have a power of two of bits.
+        block
+            .slab
+            .number()
+            .checked_mul(self.layout.bits())?
+            .checked_add(block.place.bit() & !self.layout.twin)
+    }
+
+    /// Frees all blocks that wait.
+    pub(crate) fn end_quarantine(&self) {
+        let waiting = self.quarantine.iter().flat_map(Quarantine::take_all);
+
+        for block in waiting.filter_map(|name| self.named(name)) {
+            // SAFETY: It was taken out, and is not used any more.
+            unsafe { block.give() };
+        }
+    }
+
+    /// The block with that name, which has waited.
+    fn named(&self, name: u32) -> Option<Allocated<'_>> {
+        let number = name.checked_div(self.layout.bits())?;
+        let bit = name.checked_rem(self.layout.bits())?;
+        let mut chunks = Iterator::chain(self.chunks.iter(), self.reserve.iter());
+        let slab = chunks.find_map(|chunk| chunk.slab_numbered(number))?;
+
+        // INVARIANT: It was taken out, so this thread has it.
+        Some(Allocated {
+            slab,
+            place: self.layout.place_of(bit, 0),
+        })
+    }
+
+    /// Fills `block` with what free blocks hold, and frees it or, if it is to wait, the one that has
+    /// waited longest.
+    ///
+    /// # Safety
+    ///
+    /// As [`Allocated::free`].
+    unsafe fn free_last(&self, block: Allocated<'_>) {
+        self.fill_freed(&block);
+        let free = match (&self.quarantine, self.name_of(&block)) {
+            (Some(quarantine), Some(name)) => {
+                quarantine.exchange(name).and_then(|name| self.named(name))
+            }
+            _ => Some(block),
+        };
+        if let Some(block) = free {
+            // SAFETY: The caller vouches for the one, and nobody has the other one.
+            unsafe { block.give() };
         }
     }
 
@@ -177,13 +244,33 @@ impl RawPool<'_> {
             .find_block(address, dma)
             .map_err(|reason| self.report_bad_free(address, dma, reason))?;
 
-        self.fill_if_allocated(slab, bit);
-        // SAFETY: There is such a block, and the caller does not use it after this.
-        unsafe { try_free(slab, bit) }
+        // INVARIANT: By the requirements it is the caller's if it is allocated: that is looked at.
+        let block = Allocated {
+            slab,
+            place: self.layout.place_of(bit, 0),
+        };
+
+        match block.track(&self.layout) {
+            Some(track) if !track.end() => return Err(already_free(slab, bit)),
+            // SAFETY: It had an owner, who has called this.
+            Some(_) => unsafe { self.free_last(block) },
+            None => {
+                if slab.is_allocated(bit, &self.layout) {
+                    self.fill_freed(&block);
+                }
+                // SAFETY: There is such a block, and the caller does not use it after this.
+                return unsafe { try_free(slab, bit) };
+            }
+        }
+        Ok(())
     }
 
     /// The slab and the bit of the block at these addresses.
-    fn find_block(&self, address: *mut u8, dma: DmaAddress) -> Result<(Slab<'_>, u32), BadFree> {
+    pub(crate) fn find_block(
+        &self,
+        address: *mut u8,
+        dma: DmaAddress,
+    ) -> Result<(Slab<'_>, u32), BadFree> {
         let find = || self.find_page(dma);
         // Who has a block has seen that it exists, by a read that orders no other one. So there may
         // have been no entry yet when this thread looked. After the barrier it looks again.
@@ -201,17 +288,6 @@ impl RawPool<'_> {
         let bit = self.layout.bit_at(page, offset).ok_or(BadFree::Inside)?;
 
         Ok((slab, bit))
-    }
-
-    /// Fills a block that is about to be freed with what free blocks hold; not if it is free, and
-    /// maybe somebody else's by now.
-    fn fill_if_allocated(&self, slab: Slab<'_>, bit: u32) {
-        if self.init.on_free().is_some() && slab.is_allocated(bit, &self.layout) {
-            let place = self.layout.place_of(bit, 0);
-
-            // INVARIANT: The block is allocated, and by the requirements of the free the caller's.
-            self.fill_freed(&Allocated { slab, place });
-        }
     }
 
     /// Says why a free was refused, and returns it.
@@ -259,5 +335,7 @@ fn already_free(slab: Slab<'_>, bit: u32) -> BadFree {
         place: pool.layout.place_of(bit, 0),
     };
 
-    pool.report_bad_free(block.as_ptr(), block.dma_address(), BadFree::AlreadyFree)
+    pool.report_bad_free(block.as_ptr(), block.dma_address(), BadFree::AlreadyFree);
+    pool.report_owner(slab, bit);
+    BadFree::AlreadyFree
 }

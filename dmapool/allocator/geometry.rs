@@ -261,6 +261,20 @@ impl RawGeometry {
         self.blocks
     }
 
+    /// The same with `bytes` more behind each block, if the boundary leaves room for them.
+    pub(crate) fn with_red_zone(self, bytes: u32) -> Self {
+        let size = self.size().saturating_add(bytes as usize);
+
+        match Self::check(size, self.align(), self.boundary) {
+            // INVARIANT: It is less than it was, and that was at most the stride.
+            Ok(geometry) => Self {
+                size: self.size,
+                ..geometry
+            },
+            Err(_) => self,
+        }
+    }
+
     /// In bytes; 0 if there is none.
     pub(crate) fn boundary(&self) -> usize {
         self.boundary

@@ -9,7 +9,39 @@ use super::super::sys::prelude::*;
 extern "C" {
     fn rust_dmapool_want_init_on_alloc() -> bool;
     fn rust_dmapool_want_init_on_free() -> bool;
-    fn rust_dmapool_want_poison() -> bool;
+    // `dmapool/sys/debug.c`
+    static rust_dmapool_parameters: Parameters;
+}
+
+/// What the module was loaded with; as in C.
+#[repr(C)]
+pub(crate) struct Parameters {
+    pub(crate) poison: bool,
+    pub(crate) track: bool,
+    /// In bytes.
+    pub(crate) redzone: u32,
+    /// In blocks.
+    pub(crate) quarantine: u32,
+}
+
+impl fmt::Display for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let yes = |on| if on { "Y" } else { "N" };
+
+        f.write_fmt(fmt!(
+            "poison={} track={} redzone={} quarantine={}",
+            yes(self.poison),
+            yes(self.track),
+            self.redzone,
+            self.quarantine
+        ))
+    }
+}
+
+/// What the module was loaded with.
+pub(crate) fn parameters() -> &'static Parameters {
+    // SAFETY: Nobody changes them once the module is loaded.
+    unsafe { &rust_dmapool_parameters }
 }
 
 /// The value of each byte of a free block, if blocks are poisoned.
@@ -18,11 +50,8 @@ pub(crate) const POISON_FREED: u8 = bindings::POOL_POISON_FREED as u8;
 /// The value of each byte of a new block, if blocks are poisoned.
 pub(crate) const POISON_ALLOCATED: u8 = bindings::POOL_POISON_ALLOCATED as u8;
 
-/// Whether the module was loaded with `poison=1`.
-pub(crate) fn want_poison() -> bool {
-    // SAFETY: The function has no requirements.
-    unsafe { rust_dmapool_want_poison() }
-}
+/// The value of each byte between the end of a block and the next one, if blocks have red zones.
+pub(crate) const RED_ZONE: u8 = 0xbb;
 
 /// What is done to all blocks of a pool.
 ///
@@ -32,16 +61,30 @@ pub(crate) fn want_poison() -> bool {
 pub(crate) struct InitPolicy {
     /// Whether something is done when a block is allocated without `__GFP_ZERO`.
     pub(crate) always: bool,
+    /// Whether something is looked at or noted then.
+    pub(crate) debug: bool,
     zero_on_alloc: bool,
     zero_on_free: bool,
     /// Whether free blocks are filled with [`POISON_FREED`], and checked for it when they are
     /// allocated; as C's pools do with `CONFIG_SLUB_DEBUG_ON`.
     pub(crate) poison: bool,
+    /// Whether each pool knows who has its blocks.
+    pub(crate) track: bool,
+    /// Whether what lies behind the end of a block is filled with [`RED_ZONE`], and checked for it
+    /// when the block is freed.
+    pub(crate) red_zone: bool,
+    /// How many blocks wait after they were freed.
+    pub(crate) quarantine: u32,
 }
 
 impl InitPolicy {
     pub(crate) fn new() -> Self {
-        let poison = want_poison();
+        let &Parameters {
+            poison,
+            track,
+            redzone,
+            quarantine,
+        } = parameters();
         // SAFETY: The functions have no requirements.
         let (zero_on_alloc, zero_on_free) = unsafe {
             (
@@ -50,12 +93,23 @@ impl InitPolicy {
             )
         };
 
+        let debug = poison || track || redzone != 0 || quarantine != 0;
+
         Self {
-            always: zero_on_alloc || poison,
+            always: zero_on_alloc || debug,
+            debug,
             zero_on_alloc,
             zero_on_free,
             poison,
+            track,
+            red_zone: poison || redzone != 0,
+            quarantine,
         }
+    }
+
+    /// Whether each block has a [`Track`](super::track::Track).
+    pub(crate) fn has_tracks(&self) -> bool {
+        self.track || self.quarantine != 0
     }
 
     /// Whether a block that is allocated with `flags` is filled with zeroes.

@@ -24,7 +24,9 @@
 use super::super::sys::prelude::*;
 use super::{
     geometry::RawGeometry,
+    init::InitPolicy,
     options::Options,
+    owner::Track,
     state::{
         StateLayout,
         MOST_ALIGN, //
@@ -71,29 +73,39 @@ pub(crate) struct SlabAllocation {
     pub(crate) counts: usize,
     /// Where what the driver has beside its blocks begins, in bytes from the words.
     pub(crate) states: usize,
+    /// Where what is noted of their owners begins, in bytes from the words.
+    pub(crate) tracks: usize,
 }
 
 impl SlabAllocation {
-    fn new(pages: u32, words: u32, twin: u32, counts: bool, state: &StateLayout) -> Result<Self> {
+    fn new(
+        [pages, words, twin]: [u32; 3],
+        [counts, tracks]: [bool; 2],
+        state: &StateLayout,
+    ) -> Result<Self> {
         let bits = words.wrapping_mul(WORD_BITS);
         // Nothing here can overflow: there are at most 32 pages and 4,096 bits.
         let before = RECORD_OF_PAGE.wrapping_mul(pages).wrapping_add(HEADER);
         let before = (before as usize).next_multiple_of(LINE);
         let size_of_words = bits.wrapping_add(twin) as usize / u8::BITS as usize;
-        let count = if counts { bits as usize } else { 0 };
+        let count_if = |needed| if needed { bits as usize } else { 0 };
         let words = Layout::from_size_align(before.wrapping_add(size_of_words), LINE);
         let overflow = |_| EOVERFLOW;
 
         let (whole, counts) = words
-            .and_then(|layout| layout.extend(Layout::array::<TokenCount>(count)?))
+            .and_then(|layout| layout.extend(Layout::array::<TokenCount>(count_if(counts))?))
             .map_err(overflow)?;
         let (whole, states) = whole.extend(state.array(bits)?).map_err(overflow)?;
+        let (whole, tracks) = Layout::array::<Track>(count_if(tracks))
+            .and_then(|tracks| whole.extend(tracks))
+            .map_err(overflow)?;
 
         Ok(Self {
             whole: whole.pad_to_align(),
             words: before,
             counts: counts.wrapping_sub(before),
             states: states.wrapping_sub(before),
+            tracks: tracks.wrapping_sub(before),
         })
     }
 }
@@ -110,6 +122,8 @@ pub(crate) struct SlabLayout {
     pub(crate) geometry: RawGeometry,
     /// Whether blocks can go out, as tokens or by their addresses.
     pub(crate) counts: bool,
+    /// Whether it is noted who has which block.
+    pub(crate) tracks: bool,
     /// What stands beside each block.
     pub(crate) state: StateLayout,
     pub(crate) allocation: SlabAllocation,
@@ -135,8 +149,9 @@ pub(crate) struct SlabLayout {
 }
 
 impl SlabLayout {
-    /// `slow_free`: whether there is more to do when a block is freed than to give its bit back.
-    pub(crate) fn new(geometry: RawGeometry, options: &Options, slow_free: bool) -> Result<Self> {
+    pub(crate) fn new(geometry: RawGeometry, options: &Options, init: &InitPolicy) -> Result<Self> {
+        // There is more to do when a block is freed than to give its bit back.
+        let slow_free = init.debug || init.on_free().is_some();
         let blocks = geometry.blocks_per_page();
         let shift = blocks
             .checked_next_power_of_two()
@@ -160,6 +175,7 @@ impl SlabLayout {
         };
         let checked = options.checked_frees;
         let counts = options.tokens || options.addresses;
+        let tracks = init.has_tracks();
         let pages = WORD_BITS.wrapping_shr(shift).clamp(1, MOST_PAGES);
         let twin = if checked || blocks > TWIN { 0 } else { TWIN };
 
@@ -168,8 +184,13 @@ impl SlabLayout {
         Ok(Self {
             geometry,
             counts,
+            tracks,
             state: options.state,
-            allocation: SlabAllocation::new(pages, words, twin, counts, &options.state)?,
+            allocation: SlabAllocation::new(
+                [pages, words, twin],
+                [counts, tracks],
+                &options.state,
+            )?,
             checked,
             // CAST: A page has less than 2^32 bytes.
             page_order: geometry.page_size().checked_ilog2().unwrap_or(0) as u8,

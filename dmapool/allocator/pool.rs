@@ -18,11 +18,16 @@ use super::{
         Cpus, //
     },
     geometry::RawGeometry,
-    init::InitPolicy,
+    init::{
+        parameters,
+        InitPolicy, //
+    },
     layout::SlabLayout,
     map::Map,
     options::Options,
+    owner::init_stacks,
     page_count::PageCount,
+    quarantine::Quarantine,
     slab::Slab, //
 };
 use kernel::str::CString;
@@ -52,6 +57,8 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) reserve: ChunkList,
     /// How many blocks the reserve has, at most 4,096.
     pub(crate) min_nr: usize,
+    /// The blocks that wait after they were freed, if any do.
+    pub(crate) quarantine: Option<Quarantine>,
     /// Whether blocks that are still allocated at the end are given back.
     ends_blocks: bool,
     pub(crate) chunk_count: Atomic<u32>,
@@ -77,14 +84,18 @@ impl<'bound> RawPool<'bound> {
         options.check(dev, name)?;
 
         let init = InitPolicy::new();
-        let slow_free = init.on_free().is_some();
+        if init.track {
+            init_stacks();
+        }
+        let geometry = geometry.with_red_zone(parameters().redzone);
+        let quarantine = (init.quarantine != 0).then(|| Quarantine::new(init.quarantine));
         let map_if = |needed: bool| needed.then(Map::new).transpose();
 
         // INVARIANT: There are no chunks.
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
-            layout: SlabLayout::new(geometry, &options, slow_free)?,
+            layout: SlabLayout::new(geometry, &options, &init)?,
             init,
             node: options.node,
             cpus: Cpus::new()?,
@@ -93,6 +104,7 @@ impl<'bound> RawPool<'bound> {
             chunks: ChunkList::new(),
             reserve: ChunkList::new(),
             min_nr: options.min_nr,
+            quarantine: quarantine.transpose()?,
             ends_blocks: options.ends_blocks,
             chunk_count: Atomic::new(0),
             pages: PageCount::new(),
@@ -143,6 +155,10 @@ impl Drop for RawPool<'_> {
     /// these are to end: a device may write to them. Their memory stays for good, and with it a
     /// reference to the device.
     fn drop(&mut self) {
+        self.end_quarantine();
+        if !self.ends_blocks {
+            self.report_leaks();
+        }
         let mut live = 0u64;
         let mut kept = 0usize;
         let layout = &self.layout;
@@ -153,7 +169,7 @@ impl Drop for RawPool<'_> {
                 let is_live = |index: u32| slab.is_allocated(first | index, layout);
                 let live_here = slab.count_live(page, layout);
 
-                self.check_free_blocks(&memory, |index| !is_live(index));
+                self.check_free_blocks(slab, page, &memory, |index| !is_live(index));
                 if live_here == 0 || self.ends_blocks {
                     self.give_back(memory);
                 } else {

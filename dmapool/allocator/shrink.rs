@@ -85,6 +85,7 @@ impl RawPool<'_> {
     /// Gives pages back all of whose blocks are free. If there is a map of pages, it leads to none
     /// of these, and nobody else uses the pool.
     fn give_back_free_pages(&self) -> usize {
+        self.end_quarantine();
         let mut freed = 0usize;
 
         for slab in self.chunks.slabs() {
@@ -94,7 +95,7 @@ impl RawPool<'_> {
                     continue;
                 };
 
-                self.check_free_blocks(&memory, |_| true);
+                self.check_free_blocks(slab, page, &memory, |_| true);
                 self.pages.pages.fetch_sub(1, Relaxed);
                 self.give_back(memory);
                 freed = freed.wrapping_add(1);

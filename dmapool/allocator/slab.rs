@@ -17,6 +17,7 @@ use super::{
         LINE,
         TWIN, //
     },
+    owner::Track,
     token_count::TokenCount,
     word::{
         take_bit,
@@ -277,6 +278,22 @@ impl<'pool> Slab<'pool> {
                 .add(bit as usize)
                 .as_ref()
         })
+    }
+
+    /// What is noted of the owner of block `bit`, which is none of a twin, if anything is.
+    pub(crate) fn track_of(self, bit: u32, layout: &SlabLayout) -> Option<&'pool Track> {
+        if !layout.tracks || bit >= layout.bits() {
+            return None;
+        }
+        let tracks = layout.allocation.tracks;
+
+        // SAFETY: By the type invariants the slab has that many of them, which live for `'pool`.
+        // All zeroes, as which they begin, is one without an owner.
+        unsafe {
+            let first = self.0.byte_add(tracks).cast::<Track>();
+
+            Some(first.add(bit as usize).as_ref())
+        }
     }
 
     /// The first of what the driver has beside its blocks, by their bits.

@@ -6,6 +6,7 @@
 use super::super::sys::prelude::*;
 use super::{
     pool::RawPool,
+    quarantine::Quarantine,
     slab::Slab,
     word::{
         read_once,
@@ -64,7 +65,8 @@ impl RawPool<'_> {
         let reserved = self.reserved();
         let live = capacity
             .saturating_sub(self.count_free())
-            .saturating_sub(reserved);
+            .saturating_sub(reserved)
+            .saturating_sub(self.quarantine.as_ref().map_or(0, Quarantine::count));
 
         Statistics {
             pages: self.pages.get(),

@@ -82,13 +82,7 @@ impl RawPool<'_> {
         if self.by_number.is_none() {
             return Err(EINVAL);
         }
-        // Not an "or": a slab need not have a power of two of bits.
-        let number = block
-            .slab
-            .number()
-            .checked_mul(self.layout.bits())
-            .and_then(|first| first.checked_add(block.place.bit() & !self.layout.twin))
-            .ok_or(EOVERFLOW)?;
+        let number = self.name_of(block).ok_or(EOVERFLOW)?;
 
         // SAFETY: The caller owned the block, and does not use it any more.
         let count = unsafe { self.count_of(block)?.let_out() };

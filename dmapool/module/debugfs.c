@@ -26,11 +26,18 @@ static int map_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(map);
 
+static int owners_show(struct seq_file *s, void *unused)
+{
+	return rust_dmapool_show_owners(s);
+}
+DEFINE_SHOW_ATTRIBUTE(owners);
+
 void rust_dmapool_debugfs_init(void)
 {
 	dir = debugfs_create_dir("rust_dmapool", NULL);
 	debugfs_create_file("pools", 0444, dir, NULL, &pools_fops);
 	debugfs_create_file("map", 0444, dir, NULL, &map_fops);
+	debugfs_create_file("owners", 0400, dir, NULL, &owners_fops);
 }
 
 void rust_dmapool_debugfs_exit(void)

@@ -10,5 +10,6 @@ void rust_dmapool_debugfs_exit(void);
 /* In debugfs.rs. */
 int rust_dmapool_show_pools(struct seq_file *s);
 int rust_dmapool_show_map(struct seq_file *s);
+int rust_dmapool_show_owners(struct seq_file *s);
 
 #endif

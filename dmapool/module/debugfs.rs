@@ -8,7 +8,10 @@
 
 use super::super::sys::prelude::*;
 use super::super::{
-    allocator::pool::RawPool,
+    allocator::{
+        pool::RawPool,
+        track::Site, //
+    },
     sys::c_string::{
         self,
         Readable, //
@@ -183,6 +186,26 @@ unsafe extern "C" fn rust_dmapool_show_map(file: *mut bindings::seq_file) -> c_i
         show_all(file, |f, pool, dev| {
             show_name(f, pool, dev)?;
             pool.slabs().try_for_each(|slab| pool.show_blocks(slab, f))
+        })
+    }
+}
+
+/// Shows who has the blocks of all pools, those first that were allocated first: how many from one
+/// place, the address of the first of them, and the place. Process context; may sleep.
+///
+/// # Safety
+///
+/// As [`show_all`].
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_show_owners(file: *mut bindings::seq_file) -> c_int {
+    // SAFETY: The caller vouches for the same.
+    unsafe {
+        show_all(file, |f, pool, dev| {
+            show_name(f, pool, dev)?;
+            match pool.for_each_site(Site::age, |site| f.write_fmt(fmt!("{site}\n")))? {
+                0 => Ok(()),
+                others => f.write_fmt(fmt!("{others} blocks from other places\n")),
+            }
         })
     }
 }

@@ -10,13 +10,11 @@
 #include <linux/cpumask.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/moduleparam.h>
 #include <linux/nodemask.h>
 #include <linux/preempt.h>
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
-#include <linux/stacktrace.h>
 
 #include <asm/barrier.h>
 
@@ -30,16 +28,6 @@ bool rust_dmapool_want_init_on_alloc(void)
 bool rust_dmapool_want_init_on_free(void)
 {
 	return want_init_on_free();
-}
-
-/* Here and not in module!, because those of Rust cannot be read in sysfs. */
-static bool poison;
-module_param(poison, bool, 0444);
-MODULE_PARM_DESC(poison, "Fill free blocks with a value, and report who writes to them");
-
-bool rust_dmapool_want_poison(void)
-{
-	return poison;
 }
 
 bool rust_dmapool_may_sleep(void)
@@ -73,33 +61,6 @@ bool rust_dmapool_report_ratelimit(void)
 	static DEFINE_RATELIMIT_STATE(reports, 5 * HZ, 100);
 
 	return __ratelimit(&reports);
-}
-
-/* Where this module was called from: the first address on the stack that is not its own. */
-static unsigned long caller_of_module(void)
-{
-#ifdef CONFIG_STACKTRACE
-	unsigned long entries[16];
-	unsigned int i, count = stack_trace_save(entries, ARRAY_SIZE(entries), 0);
-
-	for (i = 0; i < count; i++)
-		if (!within_module(entries[i], THIS_MODULE))
-			return entries[i];
-#endif
-	return 0;
-}
-
-/* function, of the interface for C, was given what is no pool of ours, or is none any more. */
-void rust_dmapool_report_unusable(const char *function, bool destroyed)
-{
-	void *caller = (void *)caller_of_module();
-
-	if (destroyed)
-		pr_err("%s(): %pB passed a pool that was destroyed: nothing is done\n",
-		       function, caller);
-	else
-		pr_err("%s(): %pB passed a pool that is not of this module, but of mm/dmapool.c or none: nothing is done. Drivers that share a pool must be moved together.\n",
-		       function, caller);
 }
 
 void rust_dmapool_might_alloc(gfp_t gfp)

@@ -7,7 +7,8 @@ use super::{
         allocator::{
             init::{
                 InitPolicy,
-                POISON_ALLOCATED, //
+                POISON_ALLOCATED,
+                RED_ZONE, //
             },
             memory::pages_held, //
         },
@@ -26,6 +27,7 @@ use crate::{
 };
 use core::{
     mem,
+    ops::Range,
     ptr::null_mut, //
 };
 use kernel::{
@@ -695,16 +697,23 @@ mod suite {
         Ok(())
     }
 
-    /// What lies between the end of a block and the next one belongs to the block.
+    /// What lies between the end of a block and the next one belongs to the block, but for a red
+    /// zone.
     #[test]
     fn fills_the_stride() -> Result {
         let device = TestDevice::new(c"dmapool-stride")?;
         let geometry = Geometry::new::<100, 128, 0>();
         let pool = Pool::<[u8]>::new(device.bound(), c"stride", geometry)?;
         let contents = InitPolicy::new();
-        let all_are = |first: *mut u8, value| {
+        let stride = geometry.stride();
+        let (whole, red) = if contents.red_zone {
+            (geometry.size(), geometry.size()..stride)
+        } else {
+            (stride, stride..stride)
+        };
+        let all_are = |first: *mut u8, mut bytes: Range<usize>, value| {
             // SAFETY: The block's page has that many bytes, and stays while the pool is not shrunk.
-            (0..geometry.stride()).all(|i| unsafe { first.add(i).read_volatile() } == value)
+            bytes.all(|i| unsafe { first.add(i).read_volatile() } == value)
         };
         let (block, next) = (pool.alloc(GFP_KERNEL)?, pool.alloc(GFP_KERNEL)?);
         let first = block.as_ptr().cast::<u8>();
@@ -712,13 +721,18 @@ mod suite {
         assert_eq!(block.as_ptr().len(), 100);
         fill(&next, 0x5a);
         // SAFETY: The block has that many.
-        unsafe { first.write_bytes(0xa5, geometry.stride()) };
+        unsafe { first.write_bytes(0xa5, whole) };
         drop(block);
-        assert!(all_are(first, contents.on_free().unwrap_or(0xa5)));
+        assert!(all_are(
+            first,
+            0..stride,
+            contents.on_free().unwrap_or(0xa5)
+        ));
 
         let block = pool.zalloc(GFP_KERNEL)?;
         assert_eq!(block.as_ptr().cast::<u8>(), first);
-        assert!(all_are(first, 0));
+        assert!(all_are(first, 0..whole, 0));
+        assert!(all_are(first, red, RED_ZONE));
         // The next one's bytes are not among them.
         assert!(is_filled_with(&next, 0x5a));
         Ok(())

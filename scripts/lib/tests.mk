@@ -51,7 +51,7 @@ kunit-zeroing: build-uml
 	$(run) $@ $(scripts)/kunit/run uml init_on_alloc=1 init_on_free=1
 
 kunit-poison: build-uml
-	$(run) $@ $(scripts)/kunit/run uml poison=1
+	$(run) $@ $(scripts)/kunit/run uml poison=1 track=1
 
 soak: build-uml
 	$(run) $@ $(scripts)/soak 10

@@ -2,9 +2,13 @@
 
 //! What is in `dmapool/sys/helpers.c`.
 
-use crate::allocator::word::{
-    Word,
-    WORD_BITS, //
+use crate::allocator::{
+    init::Parameters,
+    owner::Owner,
+    word::{
+        Word,
+        WORD_BITS, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -20,9 +24,26 @@ extern "C" fn rust_dmapool_want_init_on_free() -> bool {
 }
 
 #[no_mangle]
-extern "C" fn rust_dmapool_want_poison() -> bool {
-    false
+static rust_dmapool_parameters: Parameters = Parameters {
+    poison: false,
+    track: false,
+    redzone: 0,
+    quarantine: 0,
+};
+
+#[no_mangle]
+extern "C" fn rust_dmapool_note_owner(_owner: *mut Owner, _flags: u32) {}
+
+#[no_mangle]
+extern "C" fn rust_dmapool_symbol(_text: *mut u8, _size: usize, _site: usize) -> usize {
+    0
 }
+
+#[no_mangle]
+extern "C" fn rust_dmapool_print_stack(_stack: u32) {}
+
+#[no_mangle]
+extern "C" fn rust_dmapool_init_stacks() {}
 
 /// Models may sleep.
 #[no_mangle]
