@@ -161,8 +161,8 @@ impl RawPool<'_> {
         })
     }
 
-    /// Fills `block` with what free blocks hold, and frees it or, if it is to wait, the one that has
-    /// waited longest.
+    /// Fills `block` with what free blocks hold, and frees it or, if it is to wait, the one that
+    /// has waited longest.
     ///
     /// # Safety
     ///

@@ -47,19 +47,25 @@ impl StateLayout {
             )
         };
 
-        // INVARIANT: `S` is such a type. One without bytes is always there.
+        // INVARIANT: `S` is such a type.
         Self {
             layout: Layout::new::<S>(),
-            make: if size_of::<S>() != 0 {
-                Some(make_state::<S>)
-            } else {
-                None
-            },
+            make: Some(make_state::<S>),
             drop: if mem::needs_drop::<S>() {
                 Some(drop_state::<S>)
             } else {
                 None
             },
+        }
+    }
+
+    /// Nothing.
+    pub(crate) const fn none() -> Self {
+        // INVARIANT: There is nothing to make.
+        Self {
+            layout: Layout::new::<()>(),
+            make: None,
+            drop: None,
         }
     }
 

@@ -251,6 +251,7 @@ pub struct Managed<'bound, T: Payload + ?Sized = [u8]> {
 
 /// A pool, and the device whose devres owns it, which is another one than the pool's if that is for
 /// a parent.
+#[repr(C)]
 pub(crate) struct Owned<'bound, T: Payload + ?Sized> {
     pub(crate) pool: Pool<'bound, T>,
     owner: *mut bindings::device,

@@ -75,6 +75,9 @@ pub trait Payload: private::Sealed {
     #[doc(hidden)]
     const IS_SLICE: bool;
 
+    #[doc(hidden)]
+    const HAS_STATE: bool;
+
     /// A pointer to the contents of a block of `size` bytes that begins at `block`.
     #[doc(hidden)]
     fn in_block(block: *mut u8, size: usize) -> *mut Self::Contents;
@@ -99,6 +102,7 @@ impl<T: FromBytes + IntoBytes> Payload for T {
     const SIZE: usize = size_of::<T>();
     const ALIGN: usize = align_of::<T>();
     const IS_SLICE: bool = false;
+    const HAS_STATE: bool = false;
 
     #[inline]
     fn in_block(block: *mut u8, _size: usize) -> *mut T {
@@ -113,6 +117,7 @@ impl<T: FromBytes + IntoBytes> Payload for [T] {
     const SIZE: usize = size_of::<T>();
     const ALIGN: usize = align_of::<T>();
     const IS_SLICE: bool = true;
+    const HAS_STATE: bool = false;
 
     #[inline]
     fn in_block(block: *mut u8, size: usize) -> *mut [T] {
@@ -136,8 +141,10 @@ impl<S: Default + Send + 'static> State for S {}
 /// pages, in ordinary memory. It belongs to whoever has the block.
 ///
 /// It is made by [`Default`] when the pool gets pages, in whatever context that is, so that should
-/// not sleep nor take long. It then stays as it is while the block is freed and allocated again,
-/// and is dropped with the pool. It is aligned to 64 bytes at most.
+/// not sleep nor take long; nor should its drop, because it ends there if there is no memory for
+/// what is beside it. It then stays as it is while the block is freed and allocated again, and is
+/// dropped with the pool. It is aligned to 64 bytes at most, and that of 64 blocks, or of a page
+/// with more, is one allocation: of a few hundred bytes at most, better less.
 ///
 /// # Examples
 ///
@@ -201,6 +208,37 @@ impl<S: Default + Send + 'static> State for S {}
 ///     Ok(())
 /// }
 /// ```
+///
+/// It stays of the type with which it was made, also where that has a supertype, because whoever
+/// allocates the block next has what the last owner has left:
+///
+/// ```compile_fail,E0308
+/// use rust_dmapool::{
+///     Pool,
+///     WithState, //
+/// };
+///
+/// type Any = WithState<u64, Option<for<'a> fn(&'a u32)>>;
+/// type Kept = WithState<u64, Option<fn(&'static u32)>>;
+///
+/// fn confuse<'a, 'b>(pool: &'a Pool<'b, Any>) -> &'a Pool<'b, Kept> {
+///     pool
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// use rust_dmapool::{
+///     RevocablePool,
+///     WithState, //
+/// };
+///
+/// type Any = WithState<u64, Option<for<'a> fn(&'a u32)>>;
+/// type Kept = WithState<u64, Option<fn(&'static u32)>>;
+///
+/// fn confuse(pool: RevocablePool<Any>) -> RevocablePool<Kept> {
+///     pool
+/// }
+/// ```
 pub struct WithState<T: Payload + ?Sized, S>(PhantomData<S>, PhantomData<T>);
 
 impl<T: Payload + ?Sized, S: State> Payload for WithState<T, S> {
@@ -209,6 +247,7 @@ impl<T: Payload + ?Sized, S: State> Payload for WithState<T, S> {
     const SIZE: usize = T::SIZE;
     const ALIGN: usize = T::ALIGN;
     const IS_SLICE: bool = T::IS_SLICE;
+    const HAS_STATE: bool = true;
 
     #[inline]
     fn in_block(block: *mut u8, size: usize) -> *mut T::Contents {

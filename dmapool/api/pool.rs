@@ -91,12 +91,14 @@ use super::{
 /// # Invariants
 ///
 /// `instance` is in a [`KBox`] that this owns, and the pool's blocks can hold a `T`.
+#[repr(transparent)]
 pub struct Pool<'bound, T: Payload + ?Sized = [u8]> {
     // Not in this value itself: debugfs knows where it is, and safe code can free the memory of a
     // value without dropping it, even if that is pinned.
     instance: NonNull<Instance<'bound>>,
     owns: PhantomData<Instance<'bound>>,
-    payload: PhantomData<fn() -> PhantomData<T>>,
+    // Not of a subtype of `T` either: what is beside a block stays for who allocates it next.
+    payload: PhantomData<fn(*mut T) -> *mut T>,
 }
 
 // SAFETY: Any thread may use a pool, and drop it.
@@ -230,7 +232,11 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             return Err(EINVAL);
         }
         let options = Options {
-            state: StateLayout::of::<T::State>(),
+            state: if T::HAS_STATE {
+                StateLayout::of::<T::State>()
+            } else {
+                StateLayout::none()
+            },
             ..options
         };
         // SAFETY: Only dropping the box frees the pool.
@@ -557,6 +563,9 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
     /// The device that the pool's memory is mapped for. Any context.
     ///
+    /// It is not known to be bound: a [`RevocablePool`](crate::RevocablePool) is there until devres
+    /// comes to it, which begins with what was made after it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -565,7 +574,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     /// dev_info!(pool.device(), "has a pool\n");
     /// # }
     /// ```
-    pub fn device(&self) -> &'bound Device<Bound> {
+    pub fn device(&self) -> &'bound Device {
         self.raw().dev
     }
 

@@ -121,7 +121,7 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 /// ```
 pub struct RevocablePool<T: Payload + ?Sized = [u8]> {
     shared: Arc<Shared>,
-    payload: PhantomData<fn() -> PhantomData<T>>,
+    payload: PhantomData<fn(*mut T) -> *mut T>,
 }
 
 impl<T: Payload + ?Sized> Clone for RevocablePool<T> {
@@ -203,7 +203,9 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
 }
 
 impl<T: Payload + ?Sized> RevocablePool<T> {
-    /// Calls `access` with the pool, if the device is still bound; it stays so until that returns.
+    /// Calls `access` with the pool, if that is still there; it stays so until that returns. It is
+    /// there while the device is bound, and then until devres, which releases what was made last
+    /// first, comes to it.
     ///
     /// In whatever context `access` may be called. It may sleep if the caller may. It must not wait
     /// for what detaches the driver, which waits for it.

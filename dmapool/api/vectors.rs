@@ -3,7 +3,10 @@
 //! Interrupt vectors that a driver can keep in its data, beside their handlers.
 
 use super::{
-    super::sys::prelude::*,
+    super::{
+        module::module_ref::ModuleRef,
+        sys::prelude::*, //
+    },
     managed::as_raw, //
 };
 use kernel::{
@@ -16,12 +19,17 @@ use kernel::{
 ///
 /// An [`irq::Registration`](kernel::irq::Registration) borrows from its vectors, so that a driver
 /// could not keep both in its data. It can keep the registrations of vectors that are lent, with
-/// handlers that have blocks. Process context; may sleep.
+/// handlers that have blocks. Handlers in threads, of
+/// [`irq::ThreadedRegistration`](kernel::irq::ThreadedRegistration), are as good. Process context;
+/// may sleep.
+///
+/// A driver that calls [`pci::Device::alloc_irq_vectors`] besides frees these, too, when it drops
+/// what that returns: they are the device's.
 ///
 /// # Errors
 ///
 /// As [`pci::Device::alloc_irq_vectors`]; also [`ENOMEM`] if the driver core cannot take charge of
-/// the vectors.
+/// the vectors, and [`ENODEV`] if this module is being unloaded.
 ///
 /// # Examples
 ///
@@ -95,24 +103,34 @@ pub fn lend_vectors<'bound>(
     let bound: &'bound pci::Device<Bound> = pdev;
     let device: &Device<Bound> = bound.as_ref();
     let vectors = bound.alloc_irq_vectors(min_vecs, max_vecs, irq_types)?;
-    let vectors = KBox::into_raw(KBox::new(vectors, GFP_KERNEL)?);
+    let lent = Lent {
+        vectors,
+        _module: ModuleRef::new()?,
+    };
+    let lent = KBox::into_raw(KBox::new(lent, GFP_KERNEL)?);
 
-    // SAFETY: The device is bound. The vectors are the action's from here on, even if this fails.
+    // SAFETY: The device is bound. What is lent is the action's from here on, even if this fails.
     to_result(unsafe {
-        bindings::devm_add_action_or_reset(as_raw(device), Some(free), vectors.cast())
+        bindings::devm_add_action_or_reset(as_raw(device), Some(free), lent.cast())
     })?;
     // SAFETY: On PCI, devres runs after the driver's data was dropped, and nothing else that has
     // `'bound` in its type lives longer; see `DataBeforeDevres`. Vectors have nothing in them that
     // refers to what was lent later, so it does not matter that they end before `'bound` does.
-    Ok(unsafe { &*vectors })
+    Ok(unsafe { &(*lent).vectors })
+}
+
+/// Vectors, and the module that frees them when there may be no user of it left.
+struct Lent<'bound> {
+    vectors: pci::IrqVectorRegistration<'bound>,
+    _module: ModuleRef,
 }
 
 /// Frees vectors that were lent; the devres action.
 ///
 /// # Safety
 ///
-/// `vectors` must be [`lend_vectors`]'s, and must not be used any more.
-unsafe extern "C" fn free(vectors: *mut c_void) {
+/// `lent` must be [`lend_vectors`]'s, and must not be used any more.
+unsafe extern "C" fn free(lent: *mut c_void) {
     // SAFETY: The caller vouches for both.
-    drop(unsafe { KBox::from_raw(vectors.cast::<pci::IrqVectorRegistration<'_>>()) });
+    drop(unsafe { KBox::from_raw(lent.cast::<Lent<'_>>()) });
 }

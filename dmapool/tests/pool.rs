@@ -818,7 +818,7 @@ mod suite {
 
         assert!(pool.name() == name);
         assert!(pool.geometry() == &*GEOMETRY);
-        assert!(core::ptr::eq(pool.device(), device.bound()));
+        assert!(core::ptr::eq(pool.device(), &**device.bound()));
         drop(pool.alloc(GFP_KERNEL)?);
         Ok(())
     }

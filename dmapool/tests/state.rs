@@ -14,7 +14,13 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// Not of a size that is a power of two.
@@ -29,6 +35,25 @@ struct Software {
 struct Counted(Option<Arc<()>>);
 
 type Payload = WithState<[u8], Software>;
+
+static MADE: Atomic<u32> = Atomic::new(0);
+static ENDED: Atomic<u32> = Atomic::new(0);
+
+/// Of these there are as many as were made and have not ended.
+struct Proof;
+
+impl Default for Proof {
+    fn default() -> Self {
+        MADE.add(1u32, Relaxed);
+        Self
+    }
+}
+
+impl Drop for Proof {
+    fn drop(&mut self) {
+        ENDED.add(1u32, Relaxed);
+    }
+}
 
 #[kunit_tests(rust_dmapool_state)]
 mod suite {
@@ -152,6 +177,20 @@ mod suite {
             drop(pool);
         }
         assert!(Arc::into_unique_or_drop(shared).is_some());
+        Ok(())
+    }
+
+    /// What has no bytes is made all the same: that there is one can mean something.
+    #[test]
+    fn without_bytes() -> Result {
+        let device = TestDevice::new(c"dmapool-state-empty")?;
+        let pool = Pool::<WithState<u64, Proof>>::new(device.bound(), c"proofs", Geometry::of())?;
+        let block = pool.alloc(GFP_KERNEL)?;
+
+        assert!(MADE.load(Relaxed) > 0);
+        drop(block);
+        drop(pool);
+        assert_eq!(MADE.load(Relaxed), ENDED.load(Relaxed));
         Ok(())
     }
 }
