@@ -10,6 +10,7 @@ use super::{
     free::Allocated,
     pool::RawPool,
     slab::Slab,
+    trace,
     word::WORD_BITS, //
 };
 
@@ -47,9 +48,13 @@ impl RawPool<'_> {
         Ok(block)
     }
 
-    /// Allocates a block if this CPU's word has one at once, and leaves in it what there is.
+    /// Allocates a block if this CPU's word has one at once, and leaves in it what there is. `None`
+    /// if somebody traces that, too.
     #[inline(always)]
     pub(crate) fn alloc_at_once(&self) -> Option<Allocated<'_>> {
+        if trace::alloc::is_on() {
+            return None;
+        }
         let cpu = self.cpus.this();
         let (slab, number) = cpu.current_word();
         // SAFETY: The slab has that word.
@@ -91,7 +96,7 @@ impl RawPool<'_> {
         let word = unsafe { slab.word_at(number) };
         // Nobody takes a block before the map leads to it.
         let free = word.bits() & slab.exists();
-        if free == 0 {
+        if trace::alloc::is_on() || free == 0 {
             // SAFETY: The caller vouches for the same.
             return unsafe { self.alloc_checked_slow(flags, dma) };
         }
@@ -141,14 +146,33 @@ impl RawPool<'_> {
         self.cpus.this().use_twins(&self.layout);
     }
 
-    /// Allocates a block from wherever there is one, and leaves in it what there is.
+    /// Takes a block if this CPU's word has one at once.
+    fn take_at_once<'a>(&'a self, cpu: &'a Cpu) -> Option<Allocated<'a>> {
+        let (slab, number) = cpu.current_word();
+        // SAFETY: The slab has that word.
+        let free = unsafe { slab.word_at(number) }.bits() & slab.exists();
+        let bit = bit_of(number, free.trailing_zeros());
+        // SAFETY: If one is free, the slab has that bit.
+        let taken = free != 0 && unsafe { slab.take_bit(bit) };
+
+        // INVARIANT: This thread has taken the bit.
+        taken.then(|| Allocated {
+            slab,
+            place: self.layout.place_of(bit, cpu.flip()),
+        })
+    }
+
+    /// Allocates a block from wherever there is one, and leaves in it what there is. If somebody
+    /// traces that, all allocations come here.
     #[cold]
     #[inline(never)]
     pub(crate) fn find_or_grow(&self, flags: Flags) -> Result<Allocated<'_>> {
         let cpu = self.cpus.this();
         let pages = self.pages.get();
+        let at_once = || trace::alloc::is_on().then(|| self.take_at_once(cpu))?;
 
-        self.take_current(cpu)
+        at_once()
+            .or_else(|| self.take_current(cpu))
             .or_else(|| self.grow_for_cpu(cpu, flags))
             .or_else(|| self.search(cpu))
             .or_else(|| self.steal(cpu))
@@ -159,6 +183,11 @@ impl RawPool<'_> {
             .inspect_err(|_| {
                 // Relaxed: a count for people to read.
                 self.failures.add(1u64, Relaxed);
+                trace::fail::call(self, gfp::to_raw(flags));
+            })
+            .inspect(|block| {
+                let flags = gfp::to_raw(flags);
+                trace::alloc::call(self, block.as_ptr(), block.dma_address(), flags);
             })
     }
 

@@ -15,6 +15,7 @@ use super::{
     publish::publish_first_free,
     quarantine::Quarantine,
     slab::Slab,
+    trace,
     word::mb_after_atomic, //
 };
 
@@ -58,7 +59,7 @@ impl Allocated<'_> {
     pub(crate) unsafe fn free(&self) {
         // SAFETY: The caller does not use the block any more.
         unsafe {
-            if self.place.has_slow_free() {
+            if trace::free::is_on() || self.place.has_slow_free() {
                 return self.free_slowly();
             }
             self.give();
@@ -79,7 +80,7 @@ impl Allocated<'_> {
         }
     }
 
-    /// Frees the block in a pool in which there is more to that than to give its bit back.
+    /// Frees the block where there is more to that than to give its bit back.
     ///
     /// # Safety
     ///
@@ -89,6 +90,7 @@ impl Allocated<'_> {
     unsafe fn free_slowly(&self) {
         let pool = RawPool::of(self.slab);
 
+        trace::free::call(pool, self.as_ptr(), self.dma_address());
         if let Some(track) = self.track(&pool.layout) {
             track.end();
         }
@@ -201,6 +203,10 @@ impl RawPool<'_> {
         address: *mut u8,
         dma: DmaAddress,
     ) -> Result<(), BadFree> {
+        if trace::free::is_on() {
+            // SAFETY: The caller vouches for the same.
+            return unsafe { self.find_and_free(address, dma) };
+        }
         // SAFETY: By the type invariants there is a map if frees are checked.
         let map = unsafe { self.by_address.as_ref().unwrap_unchecked() };
 
@@ -252,10 +258,14 @@ impl RawPool<'_> {
 
         match block.track(&self.layout) {
             Some(track) if !track.end() => return Err(already_free(slab, bit)),
-            // SAFETY: It had an owner, who has called this.
-            Some(_) => unsafe { self.free_last(block) },
+            Some(_) => {
+                trace::free::call(self, address, dma);
+                // SAFETY: It had an owner, who has called this.
+                unsafe { self.free_last(block) };
+            }
             None => {
                 if slab.is_allocated(bit, &self.layout) {
+                    trace::free::call(self, address, dma);
                     self.fill_freed(&block);
                 }
                 // SAFETY: There is such a block, and the caller does not use it after this.
@@ -294,6 +304,7 @@ impl RawPool<'_> {
     #[cold]
     #[inline(never)]
     fn report_bad_free(&self, address: *mut u8, dma: DmaAddress, reason: BadFree) -> BadFree {
+        trace::bad_free::call(self, address, dma, reason as u32);
         if context::report_ratelimit() {
             self.err(fmt!("cannot free {address:p}/{dma:#x}: {reason}"));
         }

@@ -22,18 +22,34 @@ use super::{
     pool::RawPool,
     publish::publish_first_free,
     slab::Slab,
+    trace,
     word::read_once, //
 };
 
 /// A pool grows by one page more for each so many that it has, as far as its slab has room.
 const AHEAD: u32 = 16;
 
+/// Why a pool gets a page. Whoever has it grow for one of the first two gets its first block.
+#[derive(Clone, Copy)]
+enum Why {
+    /// A search has found no free block.
+    Need,
+    /// A CPU has found next to nothing for a while.
+    Cpu,
+    /// The pool grew anyway.
+    Ahead,
+    /// The driver said so.
+    Prefill,
+    /// It is to have a reserve.
+    Reserve,
+}
+
 impl RawPool<'_> {
     /// Grows because a search has found no free block, which began when there were `pages`, and
     /// allocates one. Any context that `flags` allow.
     pub(crate) fn grow_for_need(&self, pages: u32, flags: Flags) -> Result<Allocated<'_>> {
         self.pages.need_more_than(pages);
-        self.grow(flags)
+        self.grow(Why::Need, flags)
     }
 
     /// Grows though there are free blocks, for a CPU that has found next to nothing for a while,
@@ -49,17 +65,17 @@ impl RawPool<'_> {
             GFP_NOWAIT | __GFP_NOWARN
         };
 
-        self.grow(flags).ok()
+        self.grow(Why::Cpu, flags).ok()
     }
 
     /// Adds a page, from which this CPU allocates from now on, and allocates its first block.
-    fn grow(&self, flags: Flags) -> Result<Allocated<'_>> {
+    fn grow(&self, why: Why, flags: Flags) -> Result<Allocated<'_>> {
         let before = self.capacity();
         let (slab, page) = self.vacant_page(flags)?;
         let first = self.layout.first_bit(page);
 
         // SAFETY: The page was claimed for this.
-        unsafe { self.add_page(slab, page, true, flags)? };
+        unsafe { self.add_page(slab, page, why, flags)? };
         // Most often a pool grows when all blocks are allocated: then the level is known for free.
         self.note_level(before.saturating_sub(self.reserved()).wrapping_add(1));
         self.switch_to(self.cpus.this(), slab, first);
@@ -80,12 +96,14 @@ impl RawPool<'_> {
         if !gfp::may_block(flags) || self.geometry().page_size() > PAGE_SIZE {
             return;
         }
+        let flags = gfp::without_effort(flags);
+
         for _ in 0..self.pages.get() / AHEAD {
             let Some(page) = self.pages.may_grow().then(|| slab.claim_page()).flatten() else {
                 return;
             };
             // SAFETY: The page was claimed for this.
-            if unsafe { self.add_page(slab, page, false, gfp::without_effort(flags)) }.is_err() {
+            if unsafe { self.add_page(slab, page, Why::Ahead, flags) }.is_err() {
                 return;
             }
         }
@@ -104,7 +122,7 @@ impl RawPool<'_> {
             let (slab, page) = self.vacant_page(flags)?;
 
             // SAFETY: The page was claimed for this.
-            unsafe { self.add_page(slab, page, false, flags)? };
+            unsafe { self.add_page(slab, page, Why::Prefill, flags)? };
             free = free.wrapping_add(self.geometry().blocks_per_page().into());
         }
         Ok(())
@@ -135,7 +153,7 @@ impl RawPool<'_> {
             let mut page = Some(unsafe { slab.open(&self.layout) });
             while let Some(claimed) = page {
                 // SAFETY: The page was claimed for this.
-                unsafe { self.add_page(slab, claimed, false, flags)? };
+                unsafe { self.add_page(slab, claimed, Why::Reserve, flags)? };
                 if self.reserved() >= self.min_nr as u64 {
                     break;
                 }
@@ -145,8 +163,8 @@ impl RawPool<'_> {
         Ok(())
     }
 
-    /// Gives `page` memory and blocks, and publishes them. If `first_is_taken`, the first one is
-    /// the caller's, who is to publish the others.
+    /// Gives `page` memory and blocks, and publishes them. If the first one is the caller's, as
+    /// [`Why`] says, the caller is to publish the others.
     ///
     /// # Errors
     ///
@@ -155,16 +173,9 @@ impl RawPool<'_> {
     /// # Safety
     ///
     /// The caller must have claimed the page of `slab`, which is of this pool.
-    unsafe fn add_page(
-        &self,
-        slab: Slab<'_>,
-        page: u32,
-        first_is_taken: bool,
-        flags: Flags,
-    ) -> Result {
+    unsafe fn add_page(&self, slab: Slab<'_>, page: u32, why: Why, flags: Flags) -> Result {
         // SAFETY: The caller has claimed the page.
-        unsafe { self.add_claimed(slab, page, first_is_taken, flags) }
-            .inspect_err(|_| self.vacate(slab, page))
+        unsafe { self.add_claimed(slab, page, why, flags) }.inspect_err(|_| self.vacate(slab, page))
     }
 
     /// The same, but if this fails the page is still the caller's.
@@ -172,13 +183,8 @@ impl RawPool<'_> {
     /// # Safety
     ///
     /// As [`RawPool::add_page`].
-    unsafe fn add_claimed(
-        &self,
-        slab: Slab<'_>,
-        page: u32,
-        first_is_taken: bool,
-        flags: Flags,
-    ) -> Result {
+    unsafe fn add_claimed(&self, slab: Slab<'_>, page: u32, why: Why, flags: Flags) -> Result {
+        let first_is_taken = matches!(why, Why::Need | Why::Cpu);
         // SAFETY: The caller has claimed the page.
         let memory = unsafe { self.populate(slab, page, flags)? };
         let numbers = self.numbers_of(memory);
@@ -189,6 +195,8 @@ impl RawPool<'_> {
             }
         }
 
+        let (cpu, dma) = (memory.as_mut_ptr().cast(), memory.dma_address());
+        trace::grow::call(self, cpu, dma, gfp::to_raw(flags), why as u32);
         // The release in `Word::give` orders this before the blocks are all taken by `shrink`,
         // which subtracts the page again.
         self.pages.pages.add(1, Relaxed);

@@ -22,6 +22,7 @@
 //! | `quarantine.rs` | blocks that wait after they were freed |
 //! | `page_count.rs` | how many pages a pool has, and may have |
 //! | `pool.rs` | what a pool consists of, and its end |
+//! | `trace.rs` | the tracepoints |
 //! | `publish.rs` | how a free block comes to be found |
 //! | `free.rs` | an allocated block, and how it is freed, by its owner or by its addresses |
 //! | `fill.rs` | writing it, and who wrote to free blocks |
@@ -57,5 +58,6 @@ pub(crate) mod state;
 pub(crate) mod statistics;
 mod token_count;
 pub(crate) mod tokens;
+pub(crate) mod trace;
 pub(crate) mod track;
 pub(crate) mod word;

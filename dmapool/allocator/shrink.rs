@@ -7,7 +7,8 @@ use super::{
     super::sys::context,
     map::Map,
     pool::RawPool,
-    slab::Slab, //
+    slab::Slab,
+    trace, //
 };
 
 impl RawPool<'_> {
@@ -97,6 +98,7 @@ impl RawPool<'_> {
 
                 self.check_free_blocks(slab, page, &memory, |_| true);
                 self.pages.pages.fetch_sub(1, Relaxed);
+                trace::shrink::call(self, memory.as_mut_ptr().cast(), memory.dma_address());
                 self.give_back(memory);
                 freed = freed.wrapping_add(1);
                 self.vacate(slab, page);

@@ -8,7 +8,8 @@ use super::{
     super::allocator::{
         geometry::RawGeometry,
         options::Options,
-        pool::RawPool, //
+        pool::RawPool,
+        trace, //
     },
     debugfs,
     mark::Mark,
@@ -56,6 +57,7 @@ impl<'bound> Instance<'bound> {
             GFP_KERNEL,
         )?;
 
+        trace::create::call(&this.raw, geometry.page_size(), 0);
         // SAFETY: Nobody has used the pool, and it does not leave its box.
         unsafe { this.raw.start()? };
         // Last, because from then on debugfs looks at the pool. It can do without.
@@ -68,6 +70,9 @@ impl<'bound> Instance<'bound> {
 impl Drop for Instance<'_> {
     /// Process context; may sleep.
     fn drop(&mut self) {
-        debugfs::unlist(&self.raw);
+        let pool = &self.raw;
+
+        debugfs::unlist(pool);
+        trace::destroy::call(pool, pool.geometry().page_size(), pool.statistics().live);
     }
 }

@@ -44,6 +44,14 @@ static unsigned int save_stack(unsigned long *entries, unsigned int size)
 	return IS_ENABLED(CONFIG_STACKTRACE) ? stack_trace_save(entries, size, 1) : 0;
 }
 
+void *rust_dmapool_caller(void)
+{
+	unsigned long entries[16];
+	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
+
+	return (void *)caller_of_module(entries, count);
+}
+
 void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags)
 {
 	unsigned long entries[16];
@@ -81,9 +89,7 @@ void rust_dmapool_init_stacks(void)
 /* function, of the interface for C, was given what is no pool of ours, or is none any more. */
 void rust_dmapool_report_unusable(const char *function, bool destroyed)
 {
-	unsigned long entries[16];
-	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
-	void *caller = (void *)caller_of_module(entries, count);
+	void *caller = rust_dmapool_caller();
 
 	if (destroyed)
 		pr_err("%s(): %pB passed a pool that was destroyed: nothing is done\n",

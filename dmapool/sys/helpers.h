@@ -29,6 +29,7 @@ bool rust_dmapool_may_grow(void);
 size_t rust_dmapool_total_memory(void);
 bool rust_dmapool_node_online(int node);
 bool rust_dmapool_report_ratelimit(void);
+void *rust_dmapool_caller(void);
 void rust_dmapool_report_unusable(const char *function, bool destroyed);
 void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags);
 size_t rust_dmapool_symbol(char *text, size_t size, unsigned long site);
