@@ -73,6 +73,9 @@ impl Drop for Instance<'_> {
         let pool = &self.raw;
 
         debugfs::unlist(pool);
-        trace::destroy::call(pool, pool.geometry().page_size(), pool.statistics().live);
+        // All blocks are counted for that.
+        if trace::destroy::is_on() {
+            trace::destroy::call(pool, pool.geometry().page_size(), pool.statistics().live);
+        }
     }
 }
