@@ -159,6 +159,14 @@
 //!
 //! The design, with the argument for each memory ordering, is in `Documentation/design.rst`.
 
+use dmapool::{
+    allocator::{
+        init::parameters,
+        memory::pages_held, //
+    },
+    instance::debugfs,
+    module::wait_for_last, //
+};
 use kernel::prelude::*;
 
 mod dmapool;
@@ -170,21 +178,19 @@ struct Module;
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: A module is loaded once, and nobody else can have called into it.
-        unsafe { dmapool::debugfs::init() };
+        unsafe { debugfs::init() };
+        debugfs::create_files();
         // The kernel leaves out parameters that it does not know, and only warns of them.
-        pr_info!("loaded, {}\n", dmapool::parameters());
+        pr_info!("loaded, {}\n", parameters());
         Ok(Self)
     }
 }
 
 impl Drop for Module {
     fn drop(&mut self) {
-        dmapool::wait_for_last();
-        dmapool::debugfs::exit();
-        pr_info!(
-            "unloaded, {} pages kept for devices\n",
-            dmapool::pages_held()
-        );
+        wait_for_last();
+        debugfs::exit();
+        pr_info!("unloaded, {} pages kept for devices\n", pages_held());
     }
 }
 

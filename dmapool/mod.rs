@@ -6,12 +6,16 @@
 //! | --- | --- |
 //! | `sys/` | what the kernel says of flags, contexts and strings |
 //! | `allocator/` | pages, which of their blocks are free, and how one is found |
-//! | `module/` | a pool as this module keeps it, and debugfs |
+//! | `module/` | what only a module needs |
+//! | `instance/` | a pool as it is kept, and debugfs |
 //! | `api/` | what drivers use, in Rust and in C |
+//! | `c_names.rs` | the functions of the interface for C, by their names |
 
-mod allocator;
+pub(crate) mod allocator;
 mod api;
-mod module;
+mod c_names;
+pub(crate) mod instance;
+pub(crate) mod module;
 mod sys;
 #[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
 mod tests;
@@ -46,12 +50,3 @@ pub use api::{
 
 #[cfg(CONFIG_PCI)]
 pub use api::vectors::lend_vectors;
-
-pub(crate) use allocator::{
-    init::parameters,
-    memory::pages_held, //
-};
-pub(crate) use module::{
-    debugfs,
-    module_ref::wait_for_last, //
-};

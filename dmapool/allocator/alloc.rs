@@ -31,7 +31,7 @@ fn bit_of(number: usize, bit: u32) -> u32 {
 }
 
 impl RawPool<'_> {
-    /// See [`crate::Pool::alloc`].
+    /// See [`Pool::alloc`].
     #[inline(always)]
     pub(crate) fn alloc(&self, flags: Flags) -> Result<Allocated<'_>> {
         // Without this, misuse would show only when growing.

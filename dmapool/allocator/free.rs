@@ -20,7 +20,7 @@ use super::{
 };
 
 /// A block that belongs to whoever has this value. Dropping it does not free the block; a
-/// [`Block`](crate::Block) does that.
+/// [`Block`] does that.
 ///
 /// # Invariants
 ///

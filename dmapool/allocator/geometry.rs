@@ -6,7 +6,7 @@
 
 use super::super::sys::prelude::*;
 
-/// How the blocks of a pool lie, whatever they hold; what a [`Geometry`](crate::Geometry)
+/// How the blocks of a pool lie, whatever they hold; what a [`Geometry`]
 /// dereferences to.
 ///
 /// All sizes are in bytes.
@@ -129,7 +129,7 @@ const fn inverse_of(odd: usize) -> u64 {
 }
 
 impl RawGeometry {
-    /// See [`Geometry::check`](crate::Geometry::check).
+    /// See [`Geometry::check`].
     pub(crate) const fn check(
         size: usize,
         align: usize,

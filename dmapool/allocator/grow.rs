@@ -109,7 +109,7 @@ impl RawPool<'_> {
         }
     }
 
-    /// See [`crate::Pool::prefill`].
+    /// See [`Pool::prefill`].
     pub(crate) fn prefill(&self, count: usize, flags: Flags) -> Result {
         // What the system cannot have is not tried: nobody is to be killed for it.
         if count.saturating_mul(self.geometry().stride()) > context::total_memory() {
@@ -138,6 +138,7 @@ impl RawPool<'_> {
     ///
     /// Nobody may use the pool before this, and it must not move after it.
     pub(crate) unsafe fn start(&self) -> Result {
+        trace::create::call(self, self.geometry().page_size(), 0);
         let flags = gfp::without_oom(GFP_KERNEL);
         let owner = self.cpus.this().number();
         let first = self.new_slab(&self.chunks, None, owner, flags)?;

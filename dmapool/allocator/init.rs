@@ -9,7 +9,7 @@ use super::super::sys::prelude::*;
 extern "C" {
     fn rust_dmapool_want_init_on_alloc() -> bool;
     fn rust_dmapool_want_init_on_free() -> bool;
-    // `dmapool/sys/debug.c`
+    // `module/module.c`, or `mm/dmapool_rust.c` in a tree
     static rust_dmapool_parameters: Parameters;
 }
 

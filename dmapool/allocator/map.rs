@@ -255,6 +255,7 @@ impl Map {
     /// # Safety
     ///
     /// Nobody else may use either meanwhile.
+    #[cfg(MODULE)]
     pub(crate) unsafe fn replace(&self, other: Self) {
         // INVARIANT: Both have such tables. This one's go with `other`.
         let tables = self.newest.xchg(read_once(&other.newest), Full);

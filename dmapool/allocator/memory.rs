@@ -16,6 +16,7 @@ static PAGES_HELD: Atomic<usize> = Atomic::new(0);
 
 /// How many pages of DMA memory all pools together have from the system, those included that were
 /// kept when their pool was destroyed.
+#[cfg(any(MODULE, CONFIG_RUST_DMAPOOL_KUNIT_TEST))]
 pub(crate) fn pages_held() -> usize {
     // Relaxed: a count for humans and tests.
     PAGES_HELD.load(Relaxed)

@@ -16,8 +16,8 @@ extern "C" {
 // `NumaNode` is a number and nothing else, but does not say so.
 static_assert!(size_of::<NumaNode>() == size_of::<c_int>());
 
-/// What a pool can be given beyond its geometry; for [`Pool::new_with`](crate::Pool::new_with) and
-/// [`Pool::new_managed_with`](crate::Pool::new_managed_with).
+/// What a pool can be given beyond its geometry; for [`Pool::new_with`] and
+/// [`Pool::new_managed_with`].
 ///
 /// # Examples
 ///
@@ -90,13 +90,13 @@ impl Options {
         self
     }
 
-    /// Lets blocks be turned into tokens by [`Block::into_raw`](crate::Block::into_raw).
+    /// Lets blocks be turned into tokens by [`Block::into_raw`].
     ///
     /// It costs four bytes of ordinary memory for each block that the pool has room for.
     ///
     /// # Examples
     ///
-    /// See [`Block::into_raw`](crate::Block::into_raw).
+    /// See [`Block::into_raw`].
     #[must_use]
     pub const fn tokens(mut self) -> Self {
         self.tokens = true;
@@ -104,15 +104,15 @@ impl Options {
     }
 
     /// Lets blocks be found by their DMA addresses: see
-    /// [`Block::into_address`](crate::Block::into_address).
+    /// [`Block::into_address`].
     ///
     /// It costs four bytes of ordinary memory for each block that the pool has room for, and what
-    /// `Documentation/design.rst` says for each page. [`Pool::shrink`](crate::Pool::shrink) gives
+    /// `Documentation/design.rst` says for each page. [`Pool::shrink`] gives
     /// nothing back, because who looks for an address may be looking at any page.
     ///
     /// # Examples
     ///
-    /// See [`Block::into_address`](crate::Block::into_address).
+    /// See [`Block::into_address`].
     #[must_use]
     pub const fn addresses(mut self) -> Self {
         self.addresses = true;
@@ -126,7 +126,7 @@ impl Options {
     /// that. They are allocated when the pool is made, which fails if there is no memory for them.
     /// Only allocations that may not wait take from it, when no other block of the pool is free and
     /// before the pool is grown; a block that was taken comes back to it when it is freed. It is
-    /// not refilled otherwise, so [`Statistics::reserved`](crate::Statistics::reserved) of these
+    /// not refilled otherwise, so [`Statistics::reserved`] of these
     /// allocations succeed, whatever the state of the system's memory.
     ///
     /// The name is that of C's `mempool_create()`. Different from a `mempool_t`, allocations that
@@ -137,7 +137,7 @@ impl Options {
     ///
     /// # Examples
     ///
-    /// See [`Managed`](crate::Managed).
+    /// See [`Managed`].
     #[must_use]
     pub const fn min_nr(mut self, min_nr: usize) -> Self {
         self.min_nr = min_nr;

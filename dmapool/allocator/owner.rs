@@ -11,7 +11,7 @@ use super::super::sys::{
 use super::word::read_once;
 use bindings::gfp_t;
 
-// `dmapool/sys/debug.c`
+// `sys/dmapool_debug.c`
 extern "C" {
     fn rust_dmapool_note_owner(owner: *mut Owner, flags: gfp_t);
     fn rust_dmapool_symbol(text: *mut u8, size: usize, site: usize) -> usize;

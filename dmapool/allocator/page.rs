@@ -89,6 +89,7 @@ impl<'pool> Slab<'pool> {
     /// # Safety
     ///
     /// Nobody else may use the pool.
+    #[cfg(MODULE)]
     pub(crate) unsafe fn memory_if_there(self, page: u32) -> Option<&'pool Coherent<[u8]>> {
         // SAFETY: The page is one of the slab's, and nobody writes to it.
         unsafe { (*self.page_ptr(page).as_ref().get()).as_ref() }

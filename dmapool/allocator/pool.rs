@@ -32,7 +32,7 @@ use super::{
 };
 use kernel::str::CString;
 
-/// A pool without the types of its public face, [`crate::Pool`].
+/// A pool without the types of its public face, [`Pool`].
 ///
 /// # Invariants
 ///

@@ -15,7 +15,7 @@ use super::{
 };
 use core::fmt::Write;
 
-/// What a pool holds at a moment; from [`crate::Pool::statistics`].
+/// What a pool holds at a moment; from [`Pool::statistics`].
 ///
 /// # Examples
 ///
@@ -38,12 +38,12 @@ use core::fmt::Write;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Pages of DMA memory, each of [`page_size()`](crate::RawGeometry::page_size) bytes; those of
+    /// Pages of DMA memory, each of [`page_size()`](RawGeometry::page_size) bytes; those of
     /// the reserve are among them.
     pub pages: u32,
     /// Blocks in these pages, allocated or not.
     pub capacity: u64,
-    /// Blocks that are allocated: held as [`crate::Block`], out as [`crate::RawBlock`], forgotten.
+    /// Blocks that are allocated: held as [`Block`], out as [`RawBlock`], forgotten.
     pub live: u64,
     /// About the most blocks that were allocated at once, as known when the pool grew, when it gave
     /// one of its reserve, or this was asked for. It may be too low by the blocks that the last
@@ -52,7 +52,7 @@ pub struct Statistics {
     /// Allocations that failed.
     pub failures: u64,
     /// Blocks that are to be kept for allocations that may not wait; see
-    /// [`Options::min_nr`](crate::Options::min_nr).
+    /// [`Options::min_nr`].
     pub min_nr: usize,
     /// How many blocks of the reserve are not allocated. Its pages are whole, so they can be more
     /// than `min_nr`. They count as neither free nor live.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocks that are out: no [`Block`](crate::Block) owns them for a while. Each comes back at most
+//! Blocks that are out: no [`Block`] owns them for a while. Each comes back at most
 //! once, whatever a device makes of its token or address.
 
 use super::super::sys::prelude::*;
@@ -11,11 +11,11 @@ use super::{
     token_count::TokenCount, //
 };
 
-/// A block that is out as a token; from [`Block::into_raw`](crate::Block::into_raw).
+/// A block that is out as a token; from [`Block::into_raw`].
 ///
 /// Plain numbers, which name the block within its pool and are of no use to a device as an
 /// address. It can be copied, stored in a hardware descriptor, and come back any number of times:
-/// [`Pool::from_raw`](crate::Pool::from_raw) accepts it once.
+/// [`Pool::from_raw`] accepts it once.
 ///
 /// # Examples
 ///
@@ -73,7 +73,7 @@ impl RawPool<'_> {
         block.slab.count_of(bit, &self.layout).ok_or(EINVAL)
     }
 
-    /// Lets `block`, which is of this pool, out as a token. See [`crate::Block::into_raw`].
+    /// Lets `block`, which is of this pool, out as a token. See [`Block::into_raw`].
     ///
     /// # Safety
     ///
@@ -92,7 +92,7 @@ impl RawPool<'_> {
         })
     }
 
-    /// The block that is out as `raw`, which is the caller's then. See [`crate::Pool::from_raw`].
+    /// The block that is out as `raw`, which is the caller's then. See [`Pool::from_raw`].
     pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Allocated<'_>> {
         let bits = self.layout.bits();
         let number = raw.block.checked_div(bits)?;
@@ -118,7 +118,7 @@ impl RawPool<'_> {
     }
 
     /// Lets `block`, which is of this pool, out by its DMA address. See
-    /// [`crate::Block::into_address`].
+    /// [`Block::into_address`].
     ///
     /// # Safety
     ///
@@ -133,7 +133,7 @@ impl RawPool<'_> {
     }
 
     /// The block that is out and begins at `dma`, which is the caller's then. See
-    /// [`crate::Pool::from_address`].
+    /// [`Pool::from_address`].
     pub(crate) fn take_back_at(&self, dma: DmaAddress) -> Option<Allocated<'_>> {
         let (slab, page, offset) = self.find_page(dma)?;
         let bit = self.layout.bit_at(page, offset)?;

@@ -10,7 +10,7 @@ use super::pool::RawPool;
 
 macro_rules! tracepoints {
     ($($event:ident: $size:ident($($arg:ident: $type:ty),*);)*) => {$(
-        #[cfg(all(CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL))]
+        #[cfg(all(MODULE, CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL))]
         kernel::macros::paste! { pub(crate) mod $event {
             use super::*;
 
@@ -57,8 +57,8 @@ macro_rules! tracepoints {
             }
         }}
 
-        /// The kernel has no tracepoints, or does not patch code.
-        #[cfg(not(all(CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL)))]
+        /// The kernel has no tracepoints, or does not patch code, or this is part of it.
+        #[cfg(not(all(MODULE, CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL)))]
         pub(crate) mod $event {
             use super::*;
 

@@ -23,10 +23,10 @@ use kernel::{
     }, //
 };
 
-/// A block of coherent DMA memory, allocated from a [`Pool`](crate::Pool).
+/// A block of coherent DMA memory, allocated from a [`Pool`].
 ///
 /// It holds one `T`, or, if that is a slice, as many elements as the bytes that were asked for
-/// ([`size()`](crate::RawGeometry::size)) have room for, at the address that the device sees
+/// ([`size()`](RawGeometry::size)) have room for, at the address that the device sees
 /// ([`Block::dma_address`]) and that the CPU sees ([`Block::as_ptr`]). Fields are read and written
 /// with the kernel's `io_read!`, `io_write!` and `io_project!`: each access is volatile, so it is
 /// well-defined while the device writes too. For all of it there are `copy_read()` and
@@ -230,7 +230,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// Gives up ownership, so that it can travel where a `Block` cannot: through the cookie of a
     /// hardware descriptor, into C code, or into the data of a driver beside the pool itself.
     ///
-    /// The block stays allocated until [`Pool::from_raw`](crate::Pool::from_raw) makes a `Block`
+    /// The block stays allocated until [`Pool::from_raw`] makes a `Block`
     /// of it again, which it does once, however often the token comes back. Any context; one store.
     ///
     /// Corresponds to keeping the pair of addresses in C.
@@ -239,7 +239,7 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     ///
     /// The block is freed then.
     ///
-    /// - [`EINVAL`]: the pool was not made with [`Options::tokens`](crate::Options::tokens).
+    /// - [`EINVAL`]: the pool was not made with [`Options::tokens`].
     /// - [`EOVERFLOW`]: there are 2^32 blocks before this one, more than a token can tell apart.
     ///
     /// # Examples
@@ -295,13 +295,13 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
     /// Gives up ownership, as [`Block::into_raw`] does, for hardware that names what it is done
     /// with by the DMA address.
     ///
-    /// The block stays allocated until [`Pool::from_address`](crate::Pool::from_address) makes a
+    /// The block stays allocated until [`Pool::from_address`] makes a
     /// `Block` of it again, which it does once for each time that it went out. In a pool that has
     /// tokens as well, either brings it back. Any context; one store.
     ///
     /// # Errors
     ///
-    /// [`EINVAL`]: the pool was not made with [`Options::addresses`](crate::Options::addresses).
+    /// [`EINVAL`]: the pool was not made with [`Options::addresses`].
     /// The block is freed then.
     ///
     /// # Examples
@@ -361,12 +361,12 @@ impl<T: Payload + ?Sized> Block<'_, T> {
         unsafe { slab.state_of(self.block.place.bit(), layout) }.cast()
     }
 
-    /// What the driver has beside the block, in a pool [`WithState`](crate::WithState). Any
+    /// What the driver has beside the block, in a pool [`WithState`]. Any
     /// context.
     ///
     /// # Examples
     ///
-    /// See [`WithState`](crate::WithState).
+    /// See [`WithState`].
     #[inline]
     pub fn state(&self) -> &T::State {
         // SAFETY: It belongs to the block, is all zeroes or what an owner of the block has left,
@@ -378,7 +378,7 @@ impl<T: Payload + ?Sized> Block<'_, T> {
     ///
     /// # Examples
     ///
-    /// See [`WithState`](crate::WithState).
+    /// See [`WithState`].
     #[inline]
     pub fn state_mut(&mut self) -> &mut T::State {
         // SAFETY: As above, and nobody else has the block.
@@ -424,7 +424,7 @@ impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
 ///
 /// For bytes, these take the place of the methods of [`kernel::io::Io`] with these names, which
 /// panic if the lengths differ. A block has as many elements as fit into what was asked for,
-/// [`RawGeometry::size`](crate::RawGeometry::size).
+/// [`RawGeometry::size`].
 impl<T: FromBytes + IntoBytes, P: Payload<Contents = [T]> + ?Sized> Block<'_, P> {
     /// The block as bytes.
     #[inline]

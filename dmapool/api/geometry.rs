@@ -22,7 +22,7 @@ use core::ops::Deref;
 /// nothing else: a pool of 8-byte blocks holds 512 of them in a 4 KiB page.
 ///
 /// `T` is what a block holds, a [`Payload`]; plain bytes if not given. That it fits is checked
-/// here, when compiling if the numbers are known then. A [`Pool`](crate::Pool) of `T` takes no
+/// here, when compiling if the numbers are known then. A [`Pool`] of `T` takes no
 /// other geometry, so as a rule the compiler knows which `T` is meant:
 ///
 /// ```compile_fail,E0308
@@ -185,7 +185,7 @@ impl<T: Payload + ?Sized> Geometry<T> {
     }
 
     /// The geometry of blocks that hold a slice of `len` elements each, for a
-    /// [`Pool`](crate::Pool) of `[T]`: the size of so many, the alignment of one, no boundary.
+    /// [`Pool`] of `[T]`: the size of so many, the alignment of one, no boundary.
     ///
     /// # Errors
     ///

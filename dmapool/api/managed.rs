@@ -10,7 +10,7 @@ use super::super::sys::prelude::*;
 use super::{
     super::{
         allocator::options::Options,
-        module::debugfs,
+        instance::debugfs,
         sys::context, //
     },
     block::Block,

@@ -16,7 +16,7 @@ impl<T: FromBytes + IntoBytes> private::Sealed for T {}
 impl<T: FromBytes + IntoBytes> private::Sealed for [T] {}
 impl<T: Payload + ?Sized, S: State> private::Sealed for WithState<T, S> {}
 
-/// What the blocks of a [`Pool`](crate::Pool) can hold: any type for which all bytes are valid
+/// What the blocks of a [`Pool`] can hold: any type for which all bytes are valid
 /// and which has no padding, or a slice of these, plain bytes for example. A slice has as many
 /// elements as its blocks have room for, so their size must be a multiple of that of an element.
 ///
@@ -134,7 +134,7 @@ pub trait State: Default + Send + 'static {}
 impl<S: Default + Send + 'static> State for S {}
 
 /// A [`Payload`] with a value of the driver's beside each block: blocks hold a `T`, and
-/// [`Block::state`](crate::Block::state) is an `S`.
+/// [`Block::state`] is an `S`.
 ///
 /// What software has to remember of a descriptor need not be in memory that the device can write,
 /// nor be found by a search or an allocation of its own: the pool has it beside the record of its

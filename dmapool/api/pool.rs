@@ -13,7 +13,7 @@ use super::{
             statistics::Statistics,
             tokens::RawBlock, //
         },
-        module::instance::Instance,
+        instance::Instance,
         sys::{
             context,
             report::pool_err, //
@@ -240,7 +240,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             ..options
         };
         // SAFETY: Only dropping the box frees the pool.
-        let instance = unsafe { Instance::new(dev, name, *geometry, options)? };
+        let instance = unsafe { Instance::new((), dev, name, *geometry, options)? };
 
         // INVARIANT: This is a box, that is never null. By the invariants of `Geometry` `T` fits.
         Ok(Self {

@@ -66,7 +66,7 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 /// dropped.
 ///
 /// Where a driver's own data is all that has blocks, a pool that is lent costs less
-/// ([`Managed::lend`](crate::Managed::lend)). An access is two atomic operations on a word that all
+/// ([`Managed::lend`]). An access is two atomic operations on a word that all
 /// handles share.
 ///
 /// # Examples

@@ -4,7 +4,7 @@
 
 use super::{
     super::{
-        module::module_ref::ModuleRef,
+        module::ModuleRef,
         sys::prelude::*, //
     },
     managed::as_raw, //
@@ -15,7 +15,7 @@ use kernel::{
 };
 
 /// Like [`pci::Device::alloc_irq_vectors`], but devres owns the vectors, and lends them for as long
-/// as the device is bound, as [`Managed::lend`](crate::Managed::lend) does with a pool.
+/// as the device is bound, as [`Managed::lend`] does with a pool.
 ///
 /// An [`irq::Registration`](kernel::irq::Registration) borrows from its vectors, so that a driver
 /// could not keep both in its data. It can keep the registrations of vectors that are lent, with

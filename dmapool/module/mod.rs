@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pool as this module keeps it: in its box, listed in debugfs, known by its first word, and with
-//! a reference to the module if it may be destroyed late.
+//! What only a module needs: references to itself, a mark by which it knows its pools from those
+//! of `mm/dmapool.c`, and what its interface for C has beyond theirs.
 
-pub(crate) mod debugfs;
-pub(crate) mod instance;
 pub(crate) mod mark;
-pub(crate) mod module_ref;
+mod module_ref;
+mod shrink;
+
+pub(crate) use module_ref::{
+    wait_for_last,
+    ModuleRef, //
+};

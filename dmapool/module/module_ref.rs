@@ -6,7 +6,7 @@ use super::super::sys::prelude::*;
 use crate::Module;
 use kernel::module::this_module;
 
-// `dmapool/sys/helpers.c`
+// `module.c`
 extern "C" {
     fn rust_dmapool_synchronize_module();
 }

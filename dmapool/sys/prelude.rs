@@ -42,3 +42,7 @@ pub(crate) use kernel::{
         barrier::smp_mb, //
     },
 };
+
+// For links in comments.
+#[cfg(doc)]
+pub(crate) use super::super::*;

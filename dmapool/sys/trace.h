@@ -13,7 +13,7 @@
 #include <linux/tracepoint.h>
 #include <trace/events/mmflags.h>
 
-#include "helpers.h"
+#include "dmapool_debug.h"
 
 /*
  * What all events have: the device and the pool, how many bytes it is about, those of

@@ -2,15 +2,15 @@
 
 //! Blocks that are out by their DMA addresses: each comes back once, whatever a device names.
 
+use super::super::{
+    Geometry,
+    Options,
+    Pool, //
+};
 use super::{
     out::*,
     support::*,
     threads::in_threads, //
-};
-use crate::{
-    Geometry,
-    Options,
-    Pool, //
 };
 use core::mem;
 use kernel::{

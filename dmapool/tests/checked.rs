@@ -9,8 +9,11 @@ use super::{
             memory::pages_held,
             pool::RawPool, //
         },
-        api::c_pool::*,
-        module::instance::Instance, //
+        api::c_pool,
+        c_names::*,
+        instance::Instance,
+        Geometry,
+        Statistics, //
     },
     geometry::random_geometry,
     interrupt::{
@@ -23,10 +26,6 @@ use super::{
         in_threads,
         threads, //
     }, //
-};
-use crate::{
-    Geometry,
-    Statistics, //
 };
 use core::{
     mem::{
@@ -60,7 +59,7 @@ impl CPool {
         let name = c"of C".as_char_ptr();
         // SAFETY: The device is bound for longer than the pool lives.
         let pool = unsafe {
-            rust_dma_pool_create_node(
+            dma_pool_create_node(
                 name,
                 raw(device.bound()),
                 size,
@@ -80,36 +79,30 @@ impl CPool {
     ) -> Result<ManuallyDrop<Self>> {
         let name = c"of devres".as_char_ptr();
         // SAFETY: The device is bound.
-        let pool =
-            unsafe { rust_dmam_pool_create(name, raw(device.bound()), size, align, boundary) };
+        let pool = unsafe { dmam_pool_create(name, raw(device.bound()), size, align, boundary) };
 
         (!pool.is_null())
             .then_some(ManuallyDrop::new(Self(pool)))
             .ok_or(ENOMEM)
     }
 
-    fn with_reserve(
-        device: &TestDevice,
-        [size, align, boundary]: [usize; 3],
-        min_nr: usize,
-    ) -> Result<Self> {
+    fn with_reserve(device: &TestDevice, asked: [usize; 3], min_nr: usize) -> Result<Self> {
         let name = c"of C".as_char_ptr();
         let (dev, node) = (raw(device.bound()), bindings::NUMA_NO_NODE);
         // SAFETY: This is a string, and the pools of a test are dropped before its device.
-        let pool =
-            unsafe { rust_dma_pool_create_reserve(name, dev, size, align, boundary, node, min_nr) };
+        let pool = unsafe { c_pool::create(Head::new(), name, dev, asked, node, min_nr) }?;
 
-        (!pool.is_null()).then_some(Self(pool)).ok_or(ENOMEM)
+        Ok(Self(KBox::into_raw(pool).cast()))
     }
 
+    #[cfg(MODULE)]
     pub(super) fn shrink(&self) -> usize {
         // SAFETY: The pool is there, and its tests have one thread.
-        unsafe { rust_dma_pool_shrink(self.0) }
+        unsafe { self.raw().shrink_alone() }
     }
 
-    fn prefill(&self, count: usize) -> c_int {
-        // SAFETY: The pool is there.
-        unsafe { rust_dma_pool_prefill(self.0, count, bindings::GFP_KERNEL) }
+    fn prefill(&self, count: usize) -> Result {
+        self.raw().prefill(count, GFP_KERNEL)
     }
 
     pub(super) fn alloc(&self) -> Result<CBlock> {
@@ -119,14 +112,14 @@ impl CPool {
     pub(super) fn alloc_with(&self, flags: bindings::gfp_t) -> Result<CBlock> {
         let mut dma = 0;
         // SAFETY: The pool exists.
-        let block = unsafe { rust_dma_pool_alloc(self.0, flags, &mut dma) };
+        let block = unsafe { dma_pool_alloc(self.0, flags, &mut dma) };
 
         (!block.is_null()).then_some((block, dma)).ok_or(ENOMEM)
     }
 
     pub(super) fn free(&self, (address, dma): CBlock) {
         // SAFETY: The pool exists, and the block comes from `alloc`.
-        unsafe { rust_dma_pool_free(self.0, address, dma) };
+        unsafe { dma_pool_free(self.0, address, dma) };
     }
 
     /// Why there is no block to be freed at these addresses. Should there be one, it is nobody's.
@@ -137,7 +130,7 @@ impl CPool {
 
     pub(super) fn raw(&self) -> &RawPool<'_> {
         // SAFETY: The pool exists.
-        &unsafe { &*self.0.cast::<Instance<'_>>() }.raw
+        &unsafe { &*self.0.cast::<Instance<'_, Head>>() }.raw
     }
 
     pub(super) fn statistics(&self) -> Statistics {
@@ -152,7 +145,7 @@ impl CPool {
 impl Drop for CPool {
     fn drop(&mut self) {
         // SAFETY: The pool exists.
-        unsafe { rust_dma_pool_destroy(self.0) };
+        unsafe { dma_pool_destroy(self.0) };
     }
 }
 
@@ -247,6 +240,7 @@ fn churn_interrupted(pool: &CPool, thread: u32) -> Result {
 }
 
 /// Takes all free blocks, those of the reserve too, and gives them back.
+#[cfg(MODULE)]
 fn drain(pool: &CPool) -> Result {
     let mut held = KVec::new();
 
@@ -550,6 +544,7 @@ mod suite {
     }
 
     /// Pages without blocks go back, no others, and the map is right after it.
+    #[cfg(MODULE)]
     #[test]
     fn shrink() -> Result {
         let device = TestDevice::new(c"dmapool-checked-shrink")?;
@@ -600,14 +595,14 @@ mod suite {
         let pool = CPool::with_reserve(&device, [256, 256, 0], 20)?;
 
         assert_eq!(pool.statistics().reserved, 32);
-        assert_eq!(pool.prefill(1000), 0);
+        pool.prefill(1000)?;
         let pages = pool.statistics().pages;
         let mut held = KVec::new();
         for _ in 0..1000 {
             held.push(pool.alloc()?, GFP_KERNEL)?;
         }
         assert_eq!(pool.statistics().pages, pages);
-        assert_eq!(pool.prefill(usize::MAX), ENOMEM.to_errno());
+        assert_eq!(pool.prefill(usize::MAX), Err(ENOMEM));
         // It is there for those who may not wait.
         while pool.statistics().live < pool.statistics().capacity {
             held.push(pool.alloc_with(bindings::GFP_ATOMIC)?, GFP_KERNEL)?;
@@ -632,7 +627,7 @@ mod suite {
         early.free(early.alloc()?);
         assert_eq!(pages_held() - held, 2);
         // SAFETY: It comes from devres, and is not used any more.
-        unsafe { rust_dmam_pool_destroy(early.0) };
+        unsafe { dmam_pool_destroy(early.0) };
         assert_eq!(pages_held() - held, 1);
         drop(device);
         assert_eq!(pages_held(), held);

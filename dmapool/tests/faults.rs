@@ -5,13 +5,7 @@
 //!
 //! `scripts/kunit/guest/kunit` lets allocations fail that may sleep, too.
 
-use super::{
-    super::allocator::memory::pages_held,
-    checked::CPool,
-    support::*,
-    thread::Thread, //
-};
-use crate::{
+use super::super::{
     Block,
     Geometry,
     Options,
@@ -19,6 +13,12 @@ use crate::{
     RevocablePool,
     Statistics,
     WithState, //
+};
+use super::{
+    super::allocator::memory::pages_held,
+    checked::CPool,
+    support::*,
+    thread::Thread, //
 };
 use core::ptr::null_mut;
 use kernel::{
@@ -335,6 +335,7 @@ mod suite {
     }
 
     /// A pool for C that is shrunk: all pages stay, or those in use.
+    #[cfg(MODULE)]
     #[test]
     fn shrink_for_c() -> Result {
         let device = TestDevice::new(c"dmapool-fault-shrink")?;

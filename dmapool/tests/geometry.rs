@@ -2,15 +2,15 @@
 
 //! Geometry: what is accepted, what is refused, and where the blocks lie.
 
-use super::{
-    support::*,
-    thread::Thread, //
-};
-use crate::{
+use super::super::{
     Geometry,
     InvalidGeometry,
     Pool, //
     RawGeometry,
+};
+use super::{
+    support::*,
+    thread::Thread, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -96,10 +96,10 @@ fn expected_offsets(geometry: &RawGeometry, boundary: usize) -> impl Iterator<It
     } else {
         boundary.min(end)
     };
-    let mut offset = 0;
+    let mut offset = 0usize;
 
     core::iter::from_fn(move || {
-        if offset % boundary + stride > boundary {
+        if offset.checked_rem(boundary).unwrap_or(0) + stride > boundary {
             offset = offset.next_multiple_of(boundary);
         }
         let this = offset;

@@ -2,18 +2,18 @@
 
 //! Pools that devres destroys.
 
+use super::super::{
+    Block,
+    Geometry,
+    Options,
+    Pool, //
+};
 use super::{
     super::{
         allocator::memory::pages_held,
         api::managed::Owned, //
     },
     support::*, //
-};
-use crate::{
-    Block,
-    Geometry,
-    Options,
-    Pool, //
 };
 use kernel::prelude::*;
 

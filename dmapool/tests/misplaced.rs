@@ -6,15 +6,15 @@
 //! The device sees all memory shifted, as one does whose bus is wired so. Then its pages are not
 //! aligned to their size.
 
+use super::super::{
+    Block,
+    Geometry,
+    Pool, //
+};
 use super::{
     super::allocator::memory::pages_held,
     support::*,
     thread::Thread, //
-};
-use crate::{
-    Block,
-    Geometry,
-    Pool, //
 };
 use core::ptr;
 use kernel::{

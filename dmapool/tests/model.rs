@@ -3,6 +3,12 @@
 //! Random operations on a pool, against a model that is too plain to be wrong: the list of the
 //! blocks that are held.
 
+use super::super::{
+    Geometry,
+    Options,
+    Pool,
+    RawBlock, //
+};
 use super::{
     geometry::random_geometry,
     interrupt::{
@@ -10,12 +16,6 @@ use super::{
         Interrupts, //
     },
     support::*, //
-};
-use crate::{
-    Geometry,
-    Options,
-    Pool,
-    RawBlock, //
 };
 use kernel::{
     alloc::Flags,

@@ -2,15 +2,15 @@
 
 //! What the suites of tokens and of addresses share: both are names under which a block is out.
 
-use super::{
-    support::*,
-    threads::in_threads, //
-};
-use crate::{
+use super::super::{
     Block,
     Geometry,
     Pool,
     RawBlock, //
+};
+use super::{
+    support::*,
+    threads::in_threads, //
 };
 use core::{
     fmt::Debug,

@@ -2,6 +2,14 @@
 
 //! A pool in the hands of one thread.
 
+use super::super::{
+    Block,
+    Geometry,
+    InvalidGeometry,
+    Options,
+    Pool,
+    Statistics, //
+};
 use super::{
     super::{
         allocator::{
@@ -12,18 +20,10 @@ use super::{
             },
             memory::pages_held, //
         },
-        module::instance::Instance, //
+        instance::Instance, //
     },
     support::*,
     thread::Thread, //
-};
-use crate::{
-    Block,
-    Geometry,
-    InvalidGeometry,
-    Options,
-    Pool,
-    Statistics, //
 };
 use core::{
     mem,
@@ -629,7 +629,7 @@ mod suite {
         for geometry in [SMALL, GEOMETRY, Geometry::new::<16, 16, 0>()] {
             // SAFETY: The pool is dropped.
             let pool =
-                unsafe { Instance::new(device.bound(), c"race", *geometry, Options::new())? };
+                unsafe { Instance::new((), device.bound(), c"race", *geometry, Options::new())? };
             let pool = &pool.raw;
             let mut held = KVec::new();
 

@@ -2,14 +2,14 @@
 
 //! The reserve: what allocations that may not wait can count on.
 
-use super::{
-    support::*,
-    threads::in_threads, //
-};
-use crate::{
+use super::super::{
     Geometry,
     Options,
     Pool, //
+};
+use super::{
+    support::*,
+    threads::in_threads, //
 };
 use kernel::{
     alloc::Flags,

@@ -3,18 +3,18 @@
 //! Pools for whoever outlives the device: what they can do before and after it is unbound, and that
 //! unbinding waits.
 
-use super::{
-    super::allocator::memory::pages_held,
-    support::*,
-    thread::Thread, //
-};
-use crate::{
+use super::super::{
     Geometry,
     HeldBlock,
     Options,
     Pool,
     RevocablePool,
     WithState, //
+};
+use super::{
+    super::allocator::memory::pages_held,
+    support::*,
+    thread::Thread, //
 };
 use core::mem;
 use kernel::{

@@ -2,13 +2,13 @@
 
 //! Pools of slices, whose length is known when running.
 
-use super::support::*;
-use crate::{
+use super::super::{
     Block,
     Geometry,
     InvalidGeometry,
     Pool, //
 };
+use super::support::*;
 use kernel::{
     io::{
         io_read,

@@ -2,15 +2,15 @@
 
 //! What a driver has beside each block: its own for each, kept, and ended with the pool.
 
-use super::{
-    support::*,
-    threads::in_threads, //
-};
-use crate::{
+use super::super::{
     Geometry,
     Options,
     Pool,
     WithState, //
+};
+use super::{
+    support::*,
+    threads::in_threads, //
 };
 use kernel::{
     prelude::*,

@@ -5,6 +5,11 @@
 //! Each block is stamped with a number that only its owner knows, and checked when it is freed: had
 //! it two owners at once, one of them would find the stamp of the other.
 
+use super::super::{
+    Geometry,
+    Options,
+    Pool, //
+};
 use super::{
     super::allocator::pool::RawPool,
     interrupt::{
@@ -13,11 +18,6 @@ use super::{
     },
     support::*,
     thread::Thread, //
-};
-use crate::{
-    Geometry,
-    Options,
-    Pool, //
 };
 use kernel::{
     alloc::Flags,
@@ -192,11 +192,12 @@ fn churn_raw(pool: &RawPool<'_>, thread: u32) -> Result {
             unsafe { block.as_ptr().cast::<u64>().write_volatile(stamp) };
             held.push((block, stamp), GFP_ATOMIC)?;
         } else if let Some((block, stamp)) = pop_random(&mut held, &mut random) {
-            // SAFETY: As above, and it is not used after this.
-            unsafe {
-                ensure!(block.as_ptr().cast::<u64>().read_volatile() == stamp);
-                block.free();
-            }
+            // SAFETY: As above.
+            let found = unsafe { block.as_ptr().cast::<u64>().read_volatile() };
+
+            ensure!(found == stamp);
+            // SAFETY: The block is not used after this.
+            unsafe { block.free() };
         }
     }
     for (block, _) in held {

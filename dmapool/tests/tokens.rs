@@ -2,16 +2,16 @@
 
 //! Tokens: each is good once, whatever else comes in, and whatever others do meanwhile.
 
-use super::{
-    out::*,
-    support::*,
-    threads::in_threads, //
-};
-use crate::{
+use super::super::{
     Geometry,
     Options,
     Pool,
     RawBlock, //
+};
+use super::{
+    out::*,
+    support::*,
+    threads::in_threads, //
 };
 use core::mem;
 use kernel::prelude::*;

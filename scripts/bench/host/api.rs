@@ -5,7 +5,7 @@
 #[path = "../../../dmapool/api/block.rs"]
 pub(crate) mod block;
 #[path = "../../../dmapool/api/c_pool.rs"]
-mod c_pool;
+pub(crate) mod c_pool;
 #[path = "../../../dmapool/api/geometry.rs"]
 pub(crate) mod geometry;
 #[path = "../../../dmapool/api/payload.rs"]

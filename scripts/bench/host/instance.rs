@@ -2,13 +2,10 @@
 
 //! A pool in its box: there is no debugfs to list it, and no module to hold.
 
-use super::{
-    super::allocator::{
-        geometry::RawGeometry,
-        options::Options,
-        pool::RawPool, //
-    },
-    mark::Mark, //
+use super::allocator::{
+    geometry::RawGeometry,
+    options::Options,
+    pool::RawPool, //
 };
 use kernel::{
     device::{
@@ -19,16 +16,17 @@ use kernel::{
 };
 
 #[repr(C)]
-pub(crate) struct Instance<'bound> {
-    pub(crate) mark: Mark,
+pub(crate) struct Instance<'bound, Head = ()> {
+    pub(crate) head: Head,
     pub(crate) raw: RawPool<'bound>,
 }
 
-impl<'bound> Instance<'bound> {
+impl<'bound, Head> Instance<'bound, Head> {
     /// # Safety
     ///
     /// The memory of the pool must not be freed but by dropping it.
     pub(crate) unsafe fn new(
+        head: Head,
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: RawGeometry,
@@ -36,7 +34,7 @@ impl<'bound> Instance<'bound> {
     ) -> Result<KBox<Self>> {
         let this = KBox::new(
             Self {
-                mark: Mark::new(),
+                head,
                 raw: RawPool::new(dev, name, geometry, options)?,
             },
             GFP_KERNEL,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pool as this program keeps it.
+//! What only a module needs, and this program, too.
 
-#[path = "instance.rs"]
-pub(crate) mod instance;
 #[path = "../../../dmapool/module/mark.rs"]
 pub(crate) mod mark;
+#[path = "../../../dmapool/module/shrink.rs"]
+mod shrink;

@@ -9,8 +9,11 @@
 include!("../../loom/src/core.rs");
 
 mod api;
+#[path = "../../../dmapool/c_names.rs"]
+mod c_names;
 #[path = "../../loom/src/helpers.rs"]
 mod helpers;
+mod instance;
 mod module;
 
 pub use allocator::{

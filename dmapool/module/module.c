@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 /*
- * What a pool can be told to look for, and who has called into this module.
+ * What only a module needs of C: parameters, and who its callers are.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/kallsyms.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
-#include <linux/sched/clock.h>
-#include <linux/smp.h>
-#include <linux/stackdepot.h>
-#include <linux/stacktrace.h>
+#include <linux/rcupdate.h>
 
-#include "helpers.h"
+#include "../sys/dmapool_debug.h"
+#include "module.h"
 
 /* Here and not in module!, because those of Rust cannot be read in sysfs. */
 struct rust_dmapool_parameters rust_dmapool_parameters;
@@ -29,7 +26,7 @@ module_param_named(quarantine, rust_dmapool_parameters.quarantine, uint, 0444);
 MODULE_PARM_DESC(quarantine, "Blocks of each pool that wait after they were freed, the last ones");
 
 /* Where this module was called from: the first address on the stack that is not its own. */
-static unsigned long caller_of_module(const unsigned long *entries, unsigned int count)
+unsigned long rust_dmapool_caller_in(const unsigned long *entries, unsigned int count)
 {
 	unsigned int i;
 
@@ -37,53 +34,6 @@ static unsigned long caller_of_module(const unsigned long *entries, unsigned int
 		if (!within_module(entries[i], THIS_MODULE))
 			return entries[i];
 	return 0;
-}
-
-static unsigned int save_stack(unsigned long *entries, unsigned int size)
-{
-	return IS_ENABLED(CONFIG_STACKTRACE) ? stack_trace_save(entries, size, 1) : 0;
-}
-
-void *rust_dmapool_caller(void)
-{
-	unsigned long entries[16];
-	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
-
-	return (void *)caller_of_module(entries, count);
-}
-
-void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags)
-{
-	unsigned long entries[16];
-	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
-
-	owner->site = caller_of_module(entries, count);
-	owner->when = local_clock();
-	owner->cpu = raw_smp_processor_id();
-#ifdef CONFIG_STACKDEPOT
-	owner->stack = stack_depot_save_flags(entries, count, flags,
-					      rust_dmapool_may_grow() ?
-					      STACK_DEPOT_FLAG_CAN_ALLOC : 0);
-#endif
-}
-
-size_t rust_dmapool_symbol(char *text, size_t size, unsigned long site)
-{
-	return scnprintf(text, size, "%pS", (void *)site);
-}
-
-void rust_dmapool_print_stack(u32 stack)
-{
-#ifdef CONFIG_STACKDEPOT
-	if (stack)
-		stack_depot_print(stack);
-#endif
-}
-
-void rust_dmapool_init_stacks(void)
-{
-	/* Without memory for them, sites are still known. */
-	stack_depot_init();
 }
 
 /* function, of the interface for C, was given what is no pool of ours, or is none any more. */
@@ -98,3 +48,20 @@ void rust_dmapool_report_unusable(const char *function, bool destroyed)
 		pr_err("%s(): %pB passed a pool that is not of this module, but of mm/dmapool.c or none: nothing is done. Drivers that share a pool must be moved together.\n",
 		       function, caller);
 }
+
+/*
+ * Waits until each task has gone to sleep or to user space of its own accord, or
+ * is idle: what a task was doing when it dropped a reference to this module is
+ * done then, even if it was preempted right after that. The function may be a
+ * macro.
+ */
+void rust_dmapool_synchronize_module(void)
+{
+	synchronize_rcu_tasks();
+}
+
+#ifdef CONFIG_RUST_DMAPOOL_KUNIT_TEST
+/* Which part of the soak test to run; 0 is a small one. See scripts/soak. */
+unsigned long rust_dmapool_soak;
+module_param_named(soak, rust_dmapool_soak, ulong, 0);
+#endif

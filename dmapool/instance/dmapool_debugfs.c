@@ -9,7 +9,7 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 
-#include "debugfs.h"
+#include "dmapool_debugfs.h"
 
 static struct dentry *dir;
 
@@ -34,13 +34,15 @@ DEFINE_SHOW_ATTRIBUTE(owners);
 
 void rust_dmapool_debugfs_init(void)
 {
-	dir = debugfs_create_dir("rust_dmapool", NULL);
+	dir = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	debugfs_create_file("pools", 0444, dir, NULL, &pools_fops);
 	debugfs_create_file("map", 0444, dir, NULL, &map_fops);
 	debugfs_create_file("owners", 0400, dir, NULL, &owners_fops);
 }
 
+#ifdef MODULE
 void rust_dmapool_debugfs_exit(void)
 {
 	debugfs_remove(dir);
 }
+#endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef _RUST_DMAPOOL_DEBUGFS_H
-#define _RUST_DMAPOOL_DEBUGFS_H
+#ifndef _DMAPOOL_DEBUGFS_H
+#define _DMAPOOL_DEBUGFS_H
 
 struct seq_file;
 

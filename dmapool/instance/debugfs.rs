@@ -27,7 +27,8 @@ use kernel::{
     }, //
 };
 
-// `dmapool/module/debugfs.c`
+// `dmapool_debugfs.c`
+#[cfg(MODULE)]
 extern "C" {
     fn rust_dmapool_debugfs_init();
     fn rust_dmapool_debugfs_exit();
@@ -49,27 +50,43 @@ struct Listed {
 unsafe impl Send for Listed {}
 
 global_lock! {
-    // SAFETY: `init` comes before all else.
+    // SAFETY: Nobody takes it before `IS_READY` says so.
     /// All pools, by their addresses.
     unsafe(uninit) static LIST: Mutex<Option<RBTree<usize, Listed>>> = None;
 }
 
-/// Makes the files. Process context; may sleep.
+/// Whether there is a list. Whoever makes a pool earlier than that does without.
+static IS_READY: Atomic<bool> = Atomic::new(false);
+
+/// Makes the list. Process context; may sleep.
 ///
 /// # Safety
 ///
-/// To be called once, before all else in this file.
+/// To be called once.
 pub(crate) unsafe fn init() {
-    // SAFETY: The caller calls this once, before anybody takes the lock.
+    // SAFETY: The caller calls this once, and nobody takes the lock before the store below.
     unsafe { LIST.init() };
     *LIST.lock() = Some(RBTree::new());
-    // SAFETY: The list is there to be read.
+    // Release: pairs with the load in `is_ready`.
+    IS_READY.store(true, Release);
+}
+
+fn is_ready() -> bool {
+    // Acquire: whoever sees this sees the lock.
+    IS_READY.load(Acquire)
+}
+
+/// Makes the files. Process context; may sleep.
+#[cfg(MODULE)]
+pub(crate) fn create_files() {
+    // SAFETY: The function has no requirements but its context.
     unsafe { rust_dmapool_debugfs_init() };
 }
 
-/// Removes the files. Process context; may sleep.
+/// Removes the files and the list. Process context; may sleep.
+#[cfg(MODULE)]
 pub(crate) fn exit() {
-    // SAFETY: They were made by `init`.
+    // SAFETY: They were made by `create_files`.
     unsafe { rust_dmapool_debugfs_exit() };
     let list = LIST.lock().take();
 
@@ -87,6 +104,9 @@ pub(crate) fn exit() {
 ///
 /// `pool` must live, and not move, until it is passed to [`unlist`].
 pub(crate) unsafe fn list(pool: &RawPool<'_>) -> Result {
+    if !is_ready() {
+        return Err(ENOENT);
+    }
     // INVARIANT: The caller vouches for the pool.
     let listed = Listed {
         pool: NonNull::from(pool).cast(),
@@ -101,6 +121,9 @@ pub(crate) unsafe fn list(pool: &RawPool<'_>) -> Result {
 
 /// Takes `pool` off the list, if it is there. Process context; may sleep.
 pub(crate) fn unlist(pool: &RawPool<'_>) {
+    if !is_ready() {
+        return;
+    }
     let listed = LIST
         .lock()
         .as_mut()

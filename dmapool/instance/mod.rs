@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pool as this module keeps it: in a box, listed in debugfs, and holding the module if it may be
-//! destroyed late.
+//! A pool as it is kept: in a box, listed in debugfs, and holding the module if it may be destroyed
+//! late.
 
-use super::super::sys::prelude::*;
+pub(crate) mod debugfs;
+
+use super::sys::prelude::*;
 use super::{
-    super::allocator::{
+    allocator::{
         geometry::RawGeometry,
         options::Options,
         pool::RawPool,
         trace, //
     },
-    debugfs,
-    mark::Mark,
-    module_ref::ModuleRef, //
+    module::ModuleRef, //
 };
 
 /// A pool in its box, in which it stays, because its slabs and debugfs know where it is.
 ///
-/// The fields are dropped in this order: the module goes last. They lie in this order, too: the
-/// interface for C looks at the first word.
+/// The fields are dropped in this order: the module goes last. They lie in this order, too: `head`
+/// is what the interface for C has at the beginning of its pools.
 #[repr(C)]
-pub(crate) struct Instance<'bound> {
-    pub(crate) mark: Mark,
+pub(crate) struct Instance<'bound, Head = ()> {
+    pub(crate) head: Head,
     pub(crate) raw: RawPool<'bound>,
     _module: Option<ModuleRef>,
 }
 
-impl<'bound> Instance<'bound> {
-    /// See [`crate::Pool::new_with`]. Process context; may sleep.
+impl<'bound, Head> Instance<'bound, Head> {
+    /// See [`Pool::new_with`]. Process context; may sleep.
     ///
     /// # Errors
     ///
@@ -38,6 +38,7 @@ impl<'bound> Instance<'bound> {
     ///
     /// The memory of the pool must not be freed but by dropping it.
     pub(crate) unsafe fn new(
+        head: Head,
         dev: &'bound Device<Bound>,
         name: &CStr,
         geometry: RawGeometry,
@@ -50,14 +51,13 @@ impl<'bound> Instance<'bound> {
         };
         let this = KBox::new(
             Self {
-                mark: Mark::new(),
+                head,
                 raw: RawPool::new(dev, name, geometry, options)?,
                 _module: module,
             },
             GFP_KERNEL,
         )?;
 
-        trace::create::call(&this.raw, geometry.page_size(), 0);
         // SAFETY: Nobody has used the pool, and it does not leave its box.
         unsafe { this.raw.start()? };
         // Last, because from then on debugfs looks at the pool. It can do without.
@@ -67,15 +67,19 @@ impl<'bound> Instance<'bound> {
     }
 }
 
-impl Drop for Instance<'_> {
+impl<Head> Drop for Instance<'_, Head> {
     /// Process context; may sleep.
     fn drop(&mut self) {
-        let pool = &self.raw;
+        end(&self.raw);
+    }
+}
 
-        debugfs::unlist(pool);
-        // All blocks are counted for that.
-        if trace::destroy::is_on() {
-            trace::destroy::call(pool, pool.geometry().page_size(), pool.statistics().live);
-        }
+/// The end of a pool, in this module: what is inlined into others knows two tracepoints only.
+#[inline(never)]
+fn end(pool: &RawPool<'_>) {
+    debugfs::unlist(pool);
+    // All blocks are counted for that.
+    if trace::destroy::is_on() {
+        trace::destroy::call(pool, pool.geometry().page_size(), pool.statistics().live);
     }
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shrinking a pool of the interface for C, which has that in a module only.
+
+use super::super::{
+    allocator::{
+        map::Map,
+        pool::RawPool,
+        slab::Slab, //
+    },
+    sys::prelude::*, //
+};
+
+impl RawPool<'_> {
+    /// Gives pages back in which no block is allocated, though the map leads to them.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may use the pool meanwhile.
+    pub(crate) unsafe fn shrink_alone(&self) -> usize {
+        if !self.may_shrink() {
+            return 0;
+        }
+        // The map of those that stay comes first: afterwards there may be no memory for it.
+        // SAFETY: The caller vouches for it.
+        if unsafe { self.map_pages_in_use() }.is_err() {
+            return 0;
+        }
+        self.give_back_free_pages()
+    }
+
+    /// Has the map lead to the pages of the reserve and those with allocated blocks, and to no
+    /// others.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may use the pool meanwhile.
+    unsafe fn map_pages_in_use(&self) -> Result {
+        let Some(by_address) = &self.by_address else {
+            return Ok(());
+        };
+        let layout = &self.layout;
+        let map = Map::new()?;
+        let pages_of = |slab| (0..layout.pages).map(move |page| (slab, page));
+        let in_use = self
+            .chunks
+            .slabs()
+            .flat_map(pages_of)
+            .filter(|&(slab, page): &(Slab<'_>, u32)| slab.count_live(page, layout) != 0);
+        let reserved = self.reserve.slabs().flat_map(pages_of);
+
+        for (slab, page) in Iterator::chain(in_use, reserved) {
+            // SAFETY: The page has blocks, and nobody else uses the pool.
+            let Some(memory) = (unsafe { slab.memory_if_there(page) }) else {
+                continue;
+            };
+
+            for number in self.numbers_of(memory) {
+                // SAFETY: The slab is of this pool.
+                unsafe { map.claim(GFP_KERNEL)?.enter(number, slab, page) };
+            }
+        }
+        // SAFETY: The caller vouches for it.
+        unsafe { by_address.replace(map) };
+        Ok(())
+    }
+}

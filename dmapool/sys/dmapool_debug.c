@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+/*
+ * Who has called into the pool.
+ */
+
+#include <linux/kallsyms.h>
+#include <linux/preempt.h>
+#include <linux/sched/clock.h>
+#include <linux/smp.h>
+#include <linux/sprintf.h>
+#include <linux/stackdepot.h>
+#include <linux/stacktrace.h>
+
+#include "dmapool_debug.h"
+
+static unsigned int save_stack(unsigned long *entries, unsigned int size)
+{
+	return IS_ENABLED(CONFIG_STACKTRACE) ? stack_trace_save(entries, size, 1) : 0;
+}
+
+void *rust_dmapool_caller(void)
+{
+	unsigned long entries[16];
+	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
+
+	return (void *)rust_dmapool_caller_in(entries, count);
+}
+
+void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags)
+{
+	unsigned long entries[16];
+	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
+
+	owner->site = rust_dmapool_caller_in(entries, count);
+	owner->when = local_clock();
+	owner->cpu = raw_smp_processor_id();
+#ifdef CONFIG_STACKDEPOT
+	/* Where no memory can be had, it may know the stack already. */
+	owner->stack = stack_depot_save_flags(entries, count, flags,
+					      !IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible() ?
+					      STACK_DEPOT_FLAG_CAN_ALLOC : 0);
+#endif
+}
+
+size_t rust_dmapool_symbol(char *text, size_t size, unsigned long site)
+{
+	return scnprintf(text, size, "%pS", (void *)site);
+}
+
+void rust_dmapool_print_stack(u32 stack)
+{
+#ifdef CONFIG_STACKDEPOT
+	if (stack)
+		stack_depot_print(stack);
+#endif
+}
+
+void rust_dmapool_init_stacks(void)
+{
+	/* Without memory for them, sites are still known. */
+	stack_depot_init();
+}
