@@ -373,11 +373,12 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         result
     }
 
-    /// Allocates a block for each element of `places` that is `None`, as far as there are blocks,
-    /// from the first one on. Returns how many that were.
+    /// Allocates a block for each of `places` that is `None`, as far as there are blocks, from the
+    /// first one on. Returns how many that were.
     ///
-    /// For rings: what the device still has stays where it is. Context, and cost for each block, as
-    /// [`Pool::alloc`].
+    /// For rings: what the device still has stays where it is. A ring whose empty places begin in
+    /// its middle passes them in its own order, so that none is left out before others when there
+    /// are too few blocks. Context, and cost for each block, as [`Pool::alloc`].
     ///
     /// # Examples
     ///
@@ -397,20 +398,34 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     ///     for place in ring.iter_mut() {
     ///         *place = place.take().filter(|block| !is_consumed(block));
     ///     }
-    ///     let filled = pool.fill_empty(ring, GFP_ATOMIC);
+    ///     let filled = pool.fill_empty(&mut *ring, GFP_ATOMIC);
     ///     let missing = ring.iter().filter(|place| place.is_none()).count();
     ///
     ///     pr_info!("{filled} places filled, {missing} are left for the next time\n");
     /// }
+    ///
+    /// /// From the place on to which the device is told of next.
+    /// fn refill_from<'pool>(
+    ///     pool: &'pool Pool<'_>,
+    ///     ring: &mut [Option<Block<'pool>>],
+    ///     tail: usize,
+    /// ) -> Result<usize> {
+    ///     let (wrapped, first) = ring.split_at_mut_checked(tail).ok_or(EINVAL)?;
+    ///
+    ///     Ok(pool.fill_empty(Iterator::chain(first.iter_mut(), wrapped), GFP_ATOMIC))
+    /// }
     /// ```
-    pub fn fill_empty<'pool>(
+    pub fn fill_empty<'a, 'pool: 'a>(
         &'pool self,
-        places: &mut [Option<Block<'pool, T>>],
+        places: impl IntoIterator<Item = &'a mut Option<Block<'pool, T>>>,
         flags: Flags,
-    ) -> usize {
+    ) -> usize
+    where
+        T: 'a,
+    {
         let mut filled = 0usize;
 
-        for place in places.iter_mut().filter(|place| place.is_none()) {
+        for place in places.into_iter().filter(|place| place.is_none()) {
             let Ok(block) = self.alloc(flags) else {
                 break;
             };

@@ -127,6 +127,25 @@ mod suite {
         Ok(())
     }
 
+    /// It is the block's by whichever of its bits that is taken.
+    #[test]
+    fn by_either_bit() -> Result {
+        let device = TestDevice::new(c"dmapool-state-bits")?;
+        let geometry = Geometry::<Payload>::new::<64, 64, 0>();
+        let pool = Pool::new(device.bound(), c"bits", geometry)?;
+        let raw = &pool.instance().raw;
+        let mut one = pool.alloc(GFP_KERNEL)?;
+
+        one.state_mut().number = 1;
+        for cpu in raw.cpus.iter() {
+            cpu.use_twins(&raw.layout);
+        }
+        let mut other = pool.alloc(GFP_KERNEL)?;
+        other.state_mut().number = 2;
+        assert!(one.state().number == 1 && other.state().number == 2);
+        Ok(())
+    }
+
     /// Threads hand blocks to each other, with what is beside them.
     #[test]
     fn threads() -> Result {

@@ -174,8 +174,9 @@ impl<'bound> Ring<'bound> {
     /// there is, and the rest is for the next time.
     fn refill(&mut self, pool: &'bound Pool<'bound, Buffer>) {
         if let Some((wrapped, first)) = self.packets.split_at_mut_checked(self.tail) {
-            pool.fill_empty(first, GFP_ATOMIC | __GFP_NOWARN);
-            pool.fill_empty(wrapped, GFP_ATOMIC | __GFP_NOWARN);
+            let places = Iterator::chain(first.iter_mut(), wrapped);
+
+            pool.fill_empty(places, GFP_ATOMIC | __GFP_NOWARN);
         }
         while self.give(0).is_ok() {}
     }
