@@ -22,6 +22,9 @@ use core::array;
 /// Slabs of a chunk.
 const SLABS: u32 = WORD_BITS;
 
+/// In the place of an owner, for chunks of a reserve.
+pub(crate) const OF_RESERVE: u32 = u32::MAX;
+
 /// # Invariants
 ///
 /// - A slab, once it is not null, never changes, and lives as long as the chunk. Those that there
@@ -95,6 +98,10 @@ impl Chunk {
 
     pub(crate) fn owner(&self) -> u32 {
         self.owner
+    }
+
+    pub(crate) fn is_of_reserve(&self) -> bool {
+        self.owner == OF_RESERVE
     }
 
     pub(crate) fn older(&self) -> Option<&Chunk> {

@@ -41,7 +41,8 @@ impl RawPool<'_> {
     pub(crate) unsafe fn fill_new(&self, block: &Allocated<'_>, flags: Flags) {
         if self.init.debug {
             // Two registers: a reference would have the block be in memory.
-            self.fill_debugged(block.slab, block.place, flags);
+            // SAFETY: The caller vouches for the same.
+            unsafe { self.fill_debugged(block.slab, block.place, flags) };
         } else {
             // SAFETY: That is how much belongs to each of this pool's blocks.
             unsafe { block.as_ptr().write_bytes(0, self.geometry().stride()) };
@@ -56,69 +57,82 @@ impl RawPool<'_> {
     #[inline(always)]
     pub(crate) unsafe fn fill_new_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
         if self.init.debug {
-            self.fill_debugged_at(first, dma, flags);
+            // SAFETY: The caller vouches for the same.
+            unsafe { self.fill_debugged_at(first, dma, flags) };
         } else {
             // SAFETY: As above.
             unsafe { first.write_bytes(0, self.geometry().stride()) };
         }
     }
 
+    /// # Safety
+    ///
+    /// As [`RawPool::fill_new`].
     #[cold]
     #[inline(never)]
-    fn fill_debugged_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
+    unsafe fn fill_debugged_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
         if let Ok((slab, bit)) = self.find_block(first, dma) {
-            self.fill_debugged(slab, self.layout.place_of(bit, 0), flags);
+            // SAFETY: The caller vouches for the same.
+            unsafe { self.fill_debugged(slab, self.layout.place_of(bit, 0), flags) };
         }
     }
 
     /// The same; reports if somebody has written to the block while it was free, and notes whose it
     /// is.
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::fill_new`].
     #[cold]
     #[inline(never)]
-    fn fill_debugged(&self, slab: Slab<'_>, place: Place, flags: Flags) {
+    unsafe fn fill_debugged(&self, slab: Slab<'_>, place: Place, flags: Flags) {
         // INVARIANT: The caller has the block, and does not use it meanwhile.
         let block = &Allocated { slab, place };
-        let (first, geometry) = (block.as_ptr(), self.geometry());
-        let rest = geometry.stride().wrapping_sub(geometry.size());
+        let (first, whole) = (block.as_ptr(), self.whole());
+        let rest = self.geometry().stride().wrapping_sub(whole);
         let value = if self.init.zeroes(flags) {
             Some(0)
         } else {
             self.init.poison.then_some(POISON_ALLOCATED)
         };
 
-        // SAFETY: The block is allocated, and a stride belongs to it, which is not below the size.
+        // SAFETY: The block is allocated, and a stride belongs to it, of which `whole` is a part.
         unsafe {
             if let Some(offset) = self.late_write(first) {
-                self.report_late_write(first, block.dma_address(), offset);
-                self.report_owner(block.slab, block.place.bit() & !self.layout.twin);
+                self.report_write(block, offset, "while it was free");
             }
             if let Some(value) = value {
-                first.write_bytes(value, geometry.size());
+                first.write_bytes(value, whole);
             }
-            if self.init.red_zone {
-                first.add(geometry.size()).write_bytes(RED_ZONE, rest);
-            }
+            first.add(whole).write_bytes(RED_ZONE, rest);
         }
         self.track(block, flags);
     }
 
+    /// How much of a block is its owner's: all of its stride, but for a red zone.
+    fn whole(&self) -> usize {
+        if self.init.red_zone {
+            self.geometry().size()
+        } else {
+            self.geometry().stride()
+        }
+    }
+
     /// Reports if the owner of `block`, who frees it, has written behind its end, and fills it with
     /// what free blocks hold.
-    pub(crate) fn fill_freed(&self, block: &Allocated<'_>) {
-        let (first, geometry) = (block.as_ptr(), self.geometry());
-        let (size, stride) = (geometry.size(), geometry.stride());
+    ///
+    /// # Safety
+    ///
+    /// The block must be the caller's, and not be used after this but to be freed.
+    pub(crate) unsafe fn fill_freed(&self, block: &Allocated<'_>) {
+        let (first, whole, stride) = (block.as_ptr(), self.whole(), self.geometry().stride());
 
         // SAFETY: As in `fill_debugged`.
         unsafe {
-            if self.init.red_zone {
-                let rest = stride.wrapping_sub(size);
-
-                if let Some(beyond) = first_other(first.add(size), rest, RED_ZONE) {
-                    let offset = size.wrapping_add(beyond);
-
-                    self.report_write(first, block.dma_address(), offset, "beyond its end");
-                    self.report_owner(block.slab, block.place.bit() & !self.layout.twin);
-                }
+            if let Some(beyond) =
+                first_other(first.add(whole), stride.wrapping_sub(whole), RED_ZONE)
+            {
+                self.report_write(block, whole.wrapping_add(beyond), "beyond its end");
             }
             if let Some(value) = self.init.on_free() {
                 first.write_bytes(value, stride);
@@ -143,20 +157,23 @@ impl RawPool<'_> {
         let geometry = self.geometry();
 
         for index in (0..geometry.blocks_per_page()).filter(|&index| is_free(index)) {
-            let offset = geometry.offset_of(index);
             // CAST: An offset fits a `usize`.
             let first = memory
                 .as_mut_ptr()
                 .cast::<u8>()
-                .wrapping_add(offset as usize);
-            let dma = memory.dma_address().wrapping_add(offset.into());
+                .wrapping_add(geometry.offset_of(index) as usize);
 
             // SAFETY: The memory has that block.
-            unsafe {
-                if let Some(at) = self.late_write(first) {
-                    self.report_late_write(first, dma, at);
-                    return self.report_owner(slab, self.layout.first_bit(page) | index);
-                }
+            if let Some(at) = unsafe { self.late_write(first) } {
+                let dma = memory
+                    .dma_address()
+                    .wrapping_add(geometry.offset_of(index).into());
+                let bit = self.layout.first_bit(page) | index;
+
+                // SAFETY: As above.
+                return unsafe {
+                    self.report_write_at((slab, bit), (first, dma), at, "while it was free")
+                };
             }
         }
     }
@@ -176,16 +193,25 @@ impl RawPool<'_> {
 
     /// # Safety
     ///
-    /// A block of this pool must begin at `first`, and `offset` be below the stride.
-    unsafe fn report_late_write(&self, first: *mut u8, dma: DmaAddress, offset: usize) {
-        // SAFETY: The caller vouches for the same.
-        unsafe { self.report_write(first, dma, offset, "while it was free") };
+    /// `offset` must be below the stride.
+    unsafe fn report_write(&self, block: &Allocated<'_>, offset: usize, when: &str) {
+        let bit = block.place.bit() & !self.layout.twin;
+        let addresses = (block.as_ptr(), block.dma_address());
+
+        // SAFETY: The block is at these addresses.
+        unsafe { self.report_write_at((block.slab, bit), addresses, offset, when) };
     }
 
     /// # Safety
     ///
-    /// As [`RawPool::report_late_write`].
-    unsafe fn report_write(&self, first: *mut u8, dma: DmaAddress, offset: usize, when: &str) {
+    /// The block of that bit must be at these addresses, and `offset` be below the stride.
+    unsafe fn report_write_at(
+        &self,
+        (slab, bit): (Slab<'_>, u32),
+        (first, dma): (*mut u8, DmaAddress),
+        offset: usize,
+        when: &str,
+    ) {
         let line = offset & !(LINE - 1);
 
         if !context::report_ratelimit() {
@@ -198,6 +224,7 @@ impl RawPool<'_> {
         let shown = self.geometry().stride().wrapping_sub(line).min(MAX_SHOWN);
         // SAFETY: `line` is not above `offset`, and so below the stride.
         unsafe { dump(first.add(line), shown) };
+        self.report_owner(slab, bit, dma);
     }
 }
 

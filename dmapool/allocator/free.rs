@@ -141,16 +141,26 @@ impl RawPool<'_> {
 
     /// Frees all blocks that wait.
     pub(crate) fn end_quarantine(&self) {
-        let waiting = self.quarantine.iter().flat_map(Quarantine::take_all);
-
-        for block in waiting.filter_map(|name| self.named(name)) {
+        for block in self.take_waiting() {
             // SAFETY: It was taken out, and is not used any more.
             unsafe { block.give() };
         }
     }
 
+    /// Takes all blocks out that wait.
+    pub(crate) fn take_waiting(&self) -> impl Iterator<Item = Allocated<'_>> {
+        let waiting = self.quarantine.iter().flat_map(Quarantine::take_all);
+
+        // SAFETY: They were taken out.
+        waiting.filter_map(|name| unsafe { self.named(name) })
+    }
+
     /// The block with that name, which has waited.
-    fn named(&self, name: u32) -> Option<Allocated<'_>> {
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken it out of the quarantine.
+    unsafe fn named(&self, name: u32) -> Option<Allocated<'_>> {
         let number = name.checked_div(self.layout.bits())?;
         let bit = name.checked_rem(self.layout.bits())?;
         let mut chunks = Iterator::chain(self.chunks.iter(), self.reserve.iter());
@@ -170,10 +180,16 @@ impl RawPool<'_> {
     ///
     /// As [`Allocated::free`].
     unsafe fn free_last(&self, block: Allocated<'_>) {
-        self.fill_freed(&block);
-        let free = match (&self.quarantine, self.name_of(&block)) {
+        // SAFETY: The caller vouches for the block.
+        unsafe { self.fill_freed(&block) };
+        // Blocks of the reserve do not wait: it is there for those who cannot.
+        let name = (!block.slab.chunk().is_of_reserve()).then(|| self.name_of(&block));
+        let free = match (&self.quarantine, name.flatten()) {
             (Some(quarantine), Some(name)) => {
-                quarantine.exchange(name).and_then(|name| self.named(name))
+                let waited = quarantine.exchange(name);
+
+                // SAFETY: It was taken out.
+                waited.and_then(|name| unsafe { self.named(name) })
             }
             _ => Some(block),
         };
@@ -248,7 +264,7 @@ impl RawPool<'_> {
     unsafe fn find_and_free(&self, address: *mut u8, dma: DmaAddress) -> Result<(), BadFree> {
         let (slab, bit) = self
             .find_block(address, dma)
-            .map_err(|reason| self.report_bad_free(address, dma, reason))?;
+            .map_err(|reason| self.report_bad_free(address, dma, reason, None))?;
 
         // INVARIANT: By the requirements it is the caller's if it is allocated: that is looked at.
         let block = Allocated {
@@ -266,7 +282,8 @@ impl RawPool<'_> {
             None => {
                 if slab.is_allocated(bit, &self.layout) {
                     trace::free::call(self, address, dma);
-                    self.fill_freed(&block);
+                    // SAFETY: By the requirements it is the caller's.
+                    unsafe { self.fill_freed(&block) };
                 }
                 // SAFETY: There is such a block, and the caller does not use it after this.
                 return unsafe { try_free(slab, bit) };
@@ -303,10 +320,19 @@ impl RawPool<'_> {
     /// Says why a free was refused, and returns it.
     #[cold]
     #[inline(never)]
-    fn report_bad_free(&self, address: *mut u8, dma: DmaAddress, reason: BadFree) -> BadFree {
+    fn report_bad_free(
+        &self,
+        address: *mut u8,
+        dma: DmaAddress,
+        reason: BadFree,
+        block: Option<(Slab<'_>, u32)>,
+    ) -> BadFree {
         trace::bad_free::call(self, address, dma, reason as u32);
         if context::report_ratelimit() {
             self.err(fmt!("cannot free {address:p}/{dma:#x}: {reason}"));
+            if let Some((slab, bit)) = block {
+                self.report_owner(slab, bit, dma);
+            }
         }
         reason
     }
@@ -340,13 +366,9 @@ fn already_free(slab: Slab<'_>, bit: u32) -> BadFree {
     // barrier between the read of the map and what follows.
     mb_after_atomic();
     let pool = RawPool::of(slab);
-    // INVARIANT: This is not allocated, but its page is in the map.
-    let block = Allocated {
-        slab,
-        place: pool.layout.place_of(bit, 0),
-    };
+    let place = pool.layout.place_of(bit, 0);
+    // SAFETY: Its page is in the map.
+    let (address, dma) = place.addresses(unsafe { slab.memory_at(place) });
 
-    pool.report_bad_free(block.as_ptr(), block.dma_address(), BadFree::AlreadyFree);
-    pool.report_owner(slab, bit);
-    BadFree::AlreadyFree
+    pool.report_bad_free(address, dma, BadFree::AlreadyFree, Some((slab, bit)))
 }

@@ -209,7 +209,8 @@ impl RawGeometry {
     /// Bytes from the beginning of a block to that of the next: the size, rounded up to the
     /// alignment.
     ///
-    /// All of them belong to the block, and are zeroed and poisoned with it. Corresponds to the
+    /// All of them belong to the block, and are zeroed and poisoned with it; but with `poison=1` or
+    /// `redzone=N` those behind the size are a red zone. Corresponds to the
     /// size that C's attribute `pools` shows.
     ///
     /// # Examples

@@ -15,7 +15,8 @@ use super::{
     },
     chunk::{
         Chunk,
-        ChunkList, //
+        ChunkList,
+        OF_RESERVE, //
     },
     cpu::Cpu,
     free::Allocated,
@@ -148,7 +149,7 @@ impl RawPool<'_> {
         unsafe { self.cpus.begin_with(first) };
         while self.reserved() < self.min_nr as u64 {
             let beside = self.reserve.iter().next();
-            let slab = self.new_slab(&self.reserve, beside, u32::MAX, flags)?;
+            let slab = self.new_slab(&self.reserve, beside, OF_RESERVE, flags)?;
 
             // SAFETY: It is new.
             let mut page = Some(unsafe { slab.open(&self.layout) });

@@ -107,7 +107,7 @@ impl InitPolicy {
         }
     }
 
-    /// Whether each block has a [`Track`](super::track::Track).
+    /// Whether each block has a [`Track`](super::owner::Track).
     pub(crate) fn has_tracks(&self) -> bool {
         self.track || self.quarantine != 0
     }

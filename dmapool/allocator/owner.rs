@@ -79,8 +79,8 @@ impl Owner {
 ///
 /// # Invariants
 ///
-/// `live` is not 0 if and only if the block has an owner, who has not begun to free it. The rest is
-/// for people to read, who may see parts of two owners.
+/// `live` is not 0 only if the block has an owner, who has not begun to free it; and it is once
+/// that was handed the block. The rest is for people to read, who may see parts of two owners.
 pub(crate) struct Track {
     site: Atomic<usize>,
     when: Atomic<u64>,
@@ -118,6 +118,11 @@ impl Track {
             stack: read_once(&self.stack),
             cpu: read_once(&self.cpu),
         }
+    }
+
+    /// Whether somebody has had the block when it was at `dma`.
+    pub(crate) fn was_at(&self, dma: DmaAddress) -> bool {
+        read_once(&self.when) != 0 && read_once(&self.dma) == dma
     }
 
     /// Where the block is, if somebody has it.

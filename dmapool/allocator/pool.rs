@@ -155,7 +155,11 @@ impl Drop for RawPool<'_> {
     /// these are to end: a device may write to them. Their memory stays for good, and with it a
     /// reference to the device.
     fn drop(&mut self) {
-        self.end_quarantine();
+        for block in self.take_waiting() {
+            // Not published: nobody allocates any more.
+            // SAFETY: It was taken out, and is not used any more.
+            unsafe { block.slab.give(block.place.bit()) };
+        }
         if !self.ends_blocks {
             self.report_leaks();
         }

@@ -4,6 +4,7 @@
 //! `quarantine=N`: for devices that go on to read or write what they have given back.
 
 use super::super::sys::prelude::*;
+use super::word::read_once;
 
 /// The most blocks of a pool that wait.
 const MOST: u32 = 1 << 16;
@@ -50,6 +51,7 @@ impl Quarantine {
         // Full: as above.
         self.places
             .iter()
+            .filter(|place| read_once(*place) != 0)
             .filter_map(|place| Self::content(place.xchg(0, Full)))
     }
 

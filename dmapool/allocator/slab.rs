@@ -62,7 +62,7 @@ const MOST_NUMBER: usize = LINE - 1;
 /// # Invariants
 ///
 /// This points to the first [`Word`] of a slab: before it are a [`Header`] and the pages, and after
-/// it the words, and the counts and states, that the pool's [`SlabLayout`] asks for. All
+/// it the words, and the counts, states and tracks, that the pool's [`SlabLayout`] asks for. All
 /// stay for `'pool`.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Slab<'pool>(NonNull<Word>, PhantomData<&'pool Word>);

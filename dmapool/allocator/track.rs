@@ -70,9 +70,13 @@ impl RawPool<'_> {
         track.begin(owner, block.dma_address());
     }
 
-    /// Says who has allocated the block of `bit`, which is none of a twin, last.
-    pub(crate) fn report_owner(&self, slab: Slab<'_>, bit: u32) {
-        if let Some(track) = slab.track_of(bit, &self.layout).filter(|_| self.init.track) {
+    /// Says who has allocated the block of `bit`, which is none of a twin and at `dma`, last. If
+    /// nobody has, since it is there, it says nothing.
+    pub(crate) fn report_owner(&self, slab: Slab<'_>, bit: u32, dma: DmaAddress) {
+        if let Some(track) = slab
+            .track_of(bit, &self.layout)
+            .filter(|track| self.init.track && track.was_at(dma))
+        {
             let owner = track.owner();
 
             self.err(fmt!("it was allocated last by {owner}"));
@@ -80,10 +84,9 @@ impl RawPool<'_> {
         }
     }
 
-    /// The blocks that have an owner, by the places where they were allocated, and how many are
-    /// from places for which there is no room.
-    fn sites(&self) -> ([Option<Site>; MOST_SITES], u64) {
-        let mut sites = [const { None }; MOST_SITES];
+    /// Puts the blocks that have an owner into `sites`, by the places where they were allocated.
+    /// Returns how many are from places for which there is no room.
+    fn sort_by_site(&self, sites: &mut [Option<Site>]) -> u64 {
         let mut others = 0u64;
         let bits = 0..self.layout.bits();
         let tracks = self.slabs().flat_map(|slab| {
@@ -106,11 +109,15 @@ impl RawPool<'_> {
                 None => others = others.wrapping_add(1),
             }
         }
-        (sites, others)
+        others
     }
 
     /// Passes these places to `show`, the one with the largest `key` first. Returns how many blocks
-    /// are from others.
+    /// are from others. Process context; may sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of `show`, or that there is no memory.
     pub(crate) fn for_each_site(
         &self,
         key: impl Fn(&Site) -> u64,
@@ -119,7 +126,11 @@ impl RawPool<'_> {
         if !self.init.track {
             return Ok(0);
         }
-        let (mut sites, others) = self.sites();
+        // Not on the stack, which has no room for so many.
+        let place = |_| Ok::<_, Error>(None);
+        let sites = KVBox::pin_slice(place, MOST_SITES, GFP_KERNEL).map_err(|_| fmt::Error)?;
+        let mut sites = Pin::into_inner(sites);
+        let others = self.sort_by_site(&mut sites);
 
         while let Some(site) = sites
             .iter_mut()

@@ -369,7 +369,7 @@ impl<T: Payload + ?Sized> Block<'_, T> {
     /// See [`WithState`].
     #[inline]
     pub fn state(&self) -> &T::State {
-        // SAFETY: It belongs to the block, is all zeroes or what an owner of the block has left,
+        // SAFETY: It belongs to the block, is what its `Default` or an owner of the block has left,
         // and is only written to through a mutable reference to the block.
         unsafe { self.state_ptr().as_ref() }
     }

@@ -42,7 +42,13 @@ pub(crate) unsafe fn create<Head>(
             dev.cast::<Device<Bound>>().as_ref(),
         )
     };
-    let size = if size == 0 { 0 } else { size.max(SMALLEST) };
+    // What it is rounded up by is the driver's, as with C's pools.
+    let rounded = size.max(SMALLEST).checked_next_multiple_of(align.max(1));
+    let size = if size == 0 {
+        0
+    } else {
+        rounded.unwrap_or(size)
+    };
     let geometry = RawGeometry::check(size, align, boundary).inspect_err(|err| {
         pool_err(dev, name, fmt!("{err}"));
     })?;

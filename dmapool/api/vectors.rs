@@ -105,6 +105,7 @@ pub fn lend_vectors<'bound>(
     let vectors = bound.alloc_irq_vectors(min_vecs, max_vecs, irq_types)?;
     let lent = Lent {
         vectors,
+        device: as_raw(device),
         _module: ModuleRef::new()?,
     };
     let lent = KBox::into_raw(KBox::new(lent, GFP_KERNEL)?);
@@ -122,6 +123,7 @@ pub fn lend_vectors<'bound>(
 /// Vectors, and the module that frees them when there may be no user of it left.
 struct Lent<'bound> {
     vectors: pci::IrqVectorRegistration<'bound>,
+    device: *mut bindings::device,
     _module: ModuleRef,
 }
 
@@ -131,6 +133,12 @@ struct Lent<'bound> {
 ///
 /// `lent` must be [`lend_vectors`]'s, and must not be used any more.
 unsafe extern "C" fn free(lent: *mut c_void) {
-    // SAFETY: The caller vouches for both.
-    drop(unsafe { KBox::from_raw(lent.cast::<Lent<'_>>()) });
+    let lent = lent.cast::<Lent<'_>>();
+
+    // Should PCI have changed, so that the driver's data is still there, they stay, as pools do.
+    // SAFETY: The caller vouches for what was lent, and the device is there.
+    if unsafe { bindings::dev_get_drvdata((*lent).device) }.is_null() {
+        // SAFETY: The caller vouches for both.
+        drop(unsafe { KBox::from_raw(lent) });
+    }
 }

@@ -21,6 +21,8 @@ impl RawPool<'_> {
         if !self.may_shrink() {
             return 0;
         }
+        // Before the map: a page whose blocks wait would be in it, and go.
+        self.end_quarantine();
         // The map of those that stay comes first: afterwards there may be no memory for it.
         // SAFETY: The caller vouches for it.
         if unsafe { self.map_pages_in_use() }.is_err() {

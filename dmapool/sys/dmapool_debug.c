@@ -16,7 +16,11 @@
 
 static unsigned int save_stack(unsigned long *entries, unsigned int size)
 {
-	return IS_ENABLED(CONFIG_STACKTRACE) ? stack_trace_save(entries, size, 1) : 0;
+#ifdef CONFIG_STACKTRACE
+	return stack_trace_save(entries, size, 1);
+#else
+	return 0;
+#endif
 }
 
 void *rust_dmapool_caller(void)

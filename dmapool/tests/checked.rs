@@ -476,7 +476,8 @@ mod suite {
         while held.len() < 670 {
             held.push(pool.alloc()?, GFP_KERNEL)?;
         }
-        assert!(not_first(&pool, &held)? >= 170);
+        // Who has a block noted when it is allocated looks for it, too.
+        assert!(pool.raw().init.debug || not_first(&pool, &held)? >= 170);
         free_and_alloc(&pool, &mut held, &mut Random::new(11))?;
         // One that has collided can be where another one would have been.
         assert!(not_first(&pool, &held)? < 60 + collisions(&pool, &held, 2048)?);
@@ -560,7 +561,8 @@ mod suite {
                 for _ in 0..20 * per_page {
                     held.push(pool.alloc()?, GFP_KERNEL)?;
                 }
-                assert_eq!(pool.shrink(), 0);
+                // Blocks that wait have had it grow further.
+                assert!(pool.shrink() == 0 || pool.raw().quarantine.is_some());
                 let pages = pool.statistics().pages as usize;
                 while held.len() > 3 * round {
                     pool.free(pop_random(&mut held, &mut random).ok_or(ENOENT)?);

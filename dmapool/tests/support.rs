@@ -5,6 +5,7 @@
 //! The checks return [`Result`], because `assert!` works in the test functions only.
 
 use super::super::{
+    allocator::init::parameters,
     Block,
     Geometry,
     Managed,
@@ -44,6 +45,11 @@ macro_rules! ensure {
     };
 }
 pub(super) use ensure;
+
+/// Whether a block that was freed last is the next one to be allocated.
+pub(super) fn reuses_at_once() -> bool {
+    parameters().quarantine == 0
+}
 
 /// A device that can do DMA, bound to the driver of the faux bus until it is dropped.
 pub(super) struct TestDevice(faux::Registration);

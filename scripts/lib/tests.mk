@@ -22,7 +22,7 @@ flavoured := rt-hard-irq rt-misuse rt-c-interface rt-nvme cloud-c-interface clou
 builds := $(addprefix build-,$(sort $(stock) stock-rt-amd64 stock-cloud-amd64 stock-arm64)) \
 	build-uml build-uml-debug
 
-.PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison $(guests) \
+.PHONY: list $(builds) build-consumer build-loom $(kunit) kunit-zeroing kunit-poison kunit-quarantine $(guests) \
 	soak $(scenarios) $(flavoured) litmus $(checks) $(guests:%=build-for-%) \
 	$(scenarios:%=build-for-%)
 
@@ -31,7 +31,7 @@ list:
 ifdef FLAVOUR
 	@printf '%s\n' $(scenarios)
 else
-	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison soak $(scenarios) $(flavoured) \
+	@printf '%s\n' $(kunit) $(guests) kunit-zeroing kunit-poison kunit-quarantine soak $(scenarios) $(flavoured) \
 		litmus $(checks)
 endif
 
@@ -52,6 +52,9 @@ kunit-zeroing: build-uml
 
 kunit-poison: build-uml
 	$(run) $@ $(scripts)/kunit/run uml poison=1 track=1
+
+kunit-quarantine: build-uml
+	$(run) $@ $(scripts)/kunit/run uml quarantine=8
 
 soak: build-uml
 	$(run) $@ $(scripts)/soak 10

@@ -22,6 +22,7 @@
 #include "dmapool_debugfs.h"
 #include "dmapool_rust.h"
 
+/* checkpatch wants an export below its function, which is in Rust. */
 #define EXPORT_OF_RUST EXPORT_SYMBOL
 
 EXPORT_OF_RUST(dma_pool_create_node);
