@@ -67,6 +67,7 @@
 //! | [`Options::min_nr`] | a reserve for callers who may not wait |
 //! | [`Block::into_raw`], [`Pool::from_raw`] | a block as a number that is good once |
 //! | [`Block::into_address`], [`Pool::from_address`] | a block by the address that a device names |
+//! | [`lend_vectors`] | interrupt handlers in the driver's data, with blocks |
 //! | [`Managed::lend_with`] | looking at blocks before the pool is kept |
 //! | [`Pool::new_managed_for_parent`] | a pool of the device that created an auxiliary one |
 //! | [`RevocablePool`], [`HeldBlock`] | pools and blocks that borrow nothing |
