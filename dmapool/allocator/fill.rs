@@ -129,9 +129,9 @@ impl RawPool<'_> {
 
         // SAFETY: As in `fill_debugged`.
         unsafe {
-            if let Some(beyond) =
-                first_other(first.add(whole), stride.wrapping_sub(whole), RED_ZONE)
-            {
+            let red = |whole| first_other(first.add(whole), stride.wrapping_sub(whole), RED_ZONE);
+
+            if let Some(beyond) = self.init.red_zone.then(|| red(whole)).flatten() {
                 self.report_write(block, whole.wrapping_add(beyond), "beyond its end");
             }
             if let Some(value) = self.init.on_free() {
