@@ -33,24 +33,10 @@ use rust_dmapool::{
     RawBlock, //
 };
 
-/// Offsets of registers in BAR 0, and their bits.
-mod regs {
-    pub(super) const END: usize = 0xa0;
-
-    pub(super) const DMA_SRC: usize = 0x80;
-    pub(super) const DMA_DST: usize = 0x88;
-    pub(super) const DMA_COUNT: usize = 0x90;
-    pub(super) const DMA_CMD: usize = 0x98;
-
-    pub(super) const CMD_START: u32 = 1 << 0;
-    pub(super) const CMD_FROM_DEVICE: u32 = 1 << 1;
-}
+mod edu;
 
 /// Vendor and device number of edu.
 const EDU: (u16, u16) = (0x1234, 0x11e8);
-
-/// Where the device's own memory lies in its address space.
-const DEVICE_BUFFER: u32 = 0x4_0000;
 
 /// Commands, one after the other.
 const COMMANDS: u64 = 16;
@@ -62,7 +48,7 @@ type Words = [u64; 8];
 struct Slot(u32);
 
 struct Commands<'bound> {
-    bar: pci::Bar<'bound, { regs::END }>,
+    bar: edu::Bar<'bound>,
     pool: &'bound Pool<'bound, Words>,
     /// What the device reads and writes.
     mailbox: Block<'bound, Words>,
@@ -76,7 +62,7 @@ impl<'bound> Commands<'bound> {
         let pool = Pool::new_managed_with(pdev, c"twice", Geometry::<Words>::of(), options)?.lend();
 
         Ok(Self {
-            bar: pdev.iomap_region_sized::<{ regs::END }>(0, c"completes_twice")?,
+            bar: pdev.iomap_region_sized::<{ edu::END }>(0, c"completes_twice")?,
             pool,
             mailbox: pool.zalloc(GFP_KERNEL)?,
             accepted: 0,
@@ -84,13 +70,13 @@ impl<'bound> Commands<'bound> {
         })
     }
 
-    fn transfer(&self, src: u32, dst: u32, direction: u32) -> Result {
-        self.bar.write32(src, regs::DMA_SRC);
-        self.bar.write32(dst, regs::DMA_DST);
-        self.bar.write32(size_of::<u64>() as u32, regs::DMA_COUNT);
-        self.bar.write32(regs::CMD_START | direction, regs::DMA_CMD);
+    fn transfer(&self, slot: Slot, from_device: bool) -> Result {
+        let device = edu::BUFFER + slot.0;
+        let count = size_of::<u64>() as u32;
+
+        edu::start(&self.bar, device, self.mailbox(), count, from_device);
         for _ in 0..100 {
-            if self.bar.read32(regs::DMA_CMD) & regs::CMD_START == 0 {
+            if !edu::is_busy(&self.bar) {
                 return Ok(());
             }
             fsleep(Delta::from_millis(20));
@@ -106,17 +92,13 @@ impl<'bound> Commands<'bound> {
     /// Gives a block to the device.
     fn submit(&self, block: Block<'bound, Words>, slot: Slot) -> Result {
         io_write!(self.mailbox, [build: 0], block.into_raw()?.into_bits());
-        self.transfer(self.mailbox(), DEVICE_BUFFER + slot.0, 0)
+        self.transfer(slot, false)
     }
 
     /// What the device says of a command; and the block that it is for, if it is for one.
     fn complete(&mut self, slot: Slot) -> Result<Option<Block<'bound, Words>>> {
         io_write!(self.mailbox, [build: 0], 0);
-        self.transfer(
-            DEVICE_BUFFER + slot.0,
-            self.mailbox(),
-            regs::CMD_FROM_DEVICE,
-        )?;
+        self.transfer(slot, true)?;
 
         let token = RawBlock::from_bits(io_read!(self.mailbox, [build: 0]));
         match self.pool.from_raw(token) {

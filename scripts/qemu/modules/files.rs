@@ -52,14 +52,8 @@ use rust_dmapool::{
     WithState, //
 };
 
-const END: usize = 0xa0;
-const DMA_SRC: usize = 0x80;
-const DMA_DST: usize = 0x88;
-const DMA_COUNT: usize = 0x90;
-const DMA_CMD: usize = 0x98;
-const CMD_START: u32 = 1 << 0;
-const CMD_FROM_DEVICE: u32 = 1 << 1;
-const DEVICE_BUFFER: u32 = 0x4_0000;
+mod edu;
+
 const DMA_BITS: u32 = 28;
 
 const SIZE: usize = 256;
@@ -71,7 +65,7 @@ type Data = WithState<[u8; SIZE], usize>;
 #[pin_data]
 struct Edu {
     pool: RevocablePool<Data>,
-    bar: pci::DevresBar<END>,
+    bar: pci::DevresBar<{ edu::END }>,
     /// It does one thing at a time.
     #[pin]
     engine: Mutex<()>,
@@ -86,26 +80,14 @@ impl Edu {
     /// Has the device copy between its buffer and `block`. The device stays bound meanwhile,
     /// because all of it happens within an access to the block.
     fn transfer(&self, block: &HeldBlock<Data>, from_device: bool) -> Result {
-        let _turn = self.engine.lock();
-
         block
             .with(|block| {
+                let bar = || self.bar.try_access().ok_or(ENXIO);
                 // CAST: There is a mask of `DMA_BITS`.
                 let ram = block.dma_address() as u32;
-                let (src, dst, direction) = if from_device {
-                    (DEVICE_BUFFER, ram, CMD_FROM_DEVICE)
-                } else {
-                    (ram, DEVICE_BUFFER, 0)
-                };
 
-                {
-                    let bar = self.bar.try_access().ok_or(ENXIO)?;
-                    bar.write32(src, DMA_SRC);
-                    bar.write32(dst, DMA_DST);
-                    bar.write32(SIZE as u32, DMA_COUNT);
-                    bar.write32(CMD_START | direction, DMA_CMD);
-                }
-                while self.bar.try_access().ok_or(ENXIO)?.read32(DMA_CMD) & CMD_START != 0 {
+                edu::start(&*bar()?, edu::BUFFER, ram, SIZE as u32, from_device);
+                while edu::is_busy(&*bar()?) {
                     fsleep(Delta::from_millis(1));
                 }
                 Ok(())
@@ -113,7 +95,7 @@ impl Edu {
             .unwrap_or(Err(ENODEV))
     }
 
-    /// To the device and back.
+    /// To the device and back, by whoever has its turn.
     fn round_trip(&self, data: HeldBlock<Data>) -> Result<HeldBlock<Data>> {
         let mut copy = self.pool.zalloc(GFP_KERNEL)?;
         let len = data.with(|block| *block.state()).ok_or(ENODEV)?;
@@ -126,8 +108,9 @@ impl Edu {
     }
 }
 
-/// What a file has.
+/// What a file has, the oldest first.
 struct State {
+    waiting: KVec<HeldBlock<Data>>,
     done: KVec<Result<HeldBlock<Data>>>,
     pending: usize,
 }
@@ -142,6 +125,18 @@ struct Files {
 }
 
 impl Files {
+    /// What each work item does: with the oldest of what was written, whichever comes first.
+    fn step(&self) {
+        let _turn = self.edu.engine.lock();
+        let oldest = self.state.lock().waiting.remove(0);
+
+        self.complete(
+            oldest
+                .map_err(|_| ENODATA)
+                .and_then(|data| self.edu.round_trip(data)),
+        );
+    }
+
     fn complete(&self, result: Result<HeldBlock<Data>>) {
         let mut state = self.state.lock();
 
@@ -177,6 +172,7 @@ impl MiscDevice for Files {
             pin_init!(Files {
                 edu,
                 state <- new_mutex!(State {
+                    waiting: KVec::new(),
                     done: KVec::new(),
                     pending: 0,
                 }),
@@ -197,12 +193,17 @@ impl MiscDevice for Files {
             *block.state_mut() = len;
         })
         .ok_or(ENODEV)?;
-        files.state.lock().pending += 1;
+        {
+            let mut state = files.state.lock();
+
+            state.waiting.push(data, GFP_KERNEL)?;
+            state.pending += 1;
+        }
         let later = files.clone();
-        let spawned = workqueue::system().try_spawn(GFP_KERNEL, move || {
-            later.complete(later.edu.round_trip(data));
-        });
+        let spawned = workqueue::system().try_spawn(GFP_KERNEL, move || later.step());
         if spawned.is_err() {
+            // One has nobody who would come for it.
+            drop(files.state.lock().waiting.pop());
             files.complete(Err(ENOMEM));
         }
         Ok(len)
@@ -230,7 +231,7 @@ impl DriverData {
         unsafe { pdev.dma_set_mask_and_coherent(DmaMask::try_new(DMA_BITS)?)? };
 
         let bar = pdev
-            .iomap_region_sized::<END>(0, c"rust_dmapool_files")?
+            .iomap_region_sized::<{ edu::END }>(0, c"rust_dmapool_files")?
             .into_devres()?;
         // After the registers, so that these go later.
         let pool = Pool::new_revocable(pdev.as_ref(), c"files", Geometry::of(), Options::new())?;

@@ -13,7 +13,6 @@ use kernel::{
         Device,
         DmaMask, //
     },
-    io::Io,
     pci,
     prelude::*,
     time::{
@@ -27,28 +26,17 @@ use rust_dmapool::{
     Pool, //
 };
 
-const END: usize = 0xa0;
-const DMA_SRC: usize = 0x80;
-const DMA_DST: usize = 0x88;
-const DMA_COUNT: usize = 0x90;
-const DMA_CMD: usize = 0x98;
-const CMD_START: u32 = 1 << 0;
-const CMD_FROM_DEVICE: u32 = 1 << 1;
-const DEVICE_BUFFER: u32 = 0x4_0000;
+mod edu;
+
 const DMA_BITS: u32 = 28;
 
 const SIZE: usize = 40;
 
-type Bar<'a> = pci::Bar<'a, END>;
-
 /// Has the device write `count` zeroes to `dma`, and waits for that.
-fn write_by_device(bar: &Bar<'_>, dma: u64, count: usize) {
+fn write_by_device(bar: &edu::Bar<'_>, dma: u64, count: usize) {
     // CAST: There is a mask of `DMA_BITS`, and the count is small.
-    bar.write32(DEVICE_BUFFER, DMA_SRC);
-    bar.write32(dma as u32, DMA_DST);
-    bar.write32(count as u32, DMA_COUNT);
-    bar.write32(CMD_START | CMD_FROM_DEVICE, DMA_CMD);
-    while bar.read32(DMA_CMD) & CMD_START != 0 {
+    edu::start(bar, edu::BUFFER, dma as u32, count as u32, true);
+    while edu::is_busy(bar) {
         fsleep(Delta::from_millis(1));
     }
 }
@@ -58,7 +46,7 @@ fn pool<'a>(pdev: &'a pci::Device<Core<'_>>, name: &CStr) -> Result<Pool<'a>> {
 }
 
 /// The device writes to a block that was freed.
-fn late(pdev: &pci::Device<Core<'_>>, bar: &Bar<'_>) -> Result {
+fn late(pdev: &pci::Device<Core<'_>>, bar: &edu::Bar<'_>) -> Result {
     let pool = pool(pdev, c"late")?;
     let dma = pool.alloc(GFP_KERNEL)?.dma_address();
 
@@ -67,7 +55,7 @@ fn late(pdev: &pci::Device<Core<'_>>, bar: &Bar<'_>) -> Result {
 }
 
 /// The device writes beyond the end of a block.
-fn too_far(pdev: &pci::Device<Core<'_>>, bar: &Bar<'_>) -> Result {
+fn too_far(pdev: &pci::Device<Core<'_>>, bar: &edu::Bar<'_>) -> Result {
     let pool = pool(pdev, c"too far")?;
     let block = pool.alloc(GFP_KERNEL)?;
     let intact = pool.alloc(GFP_KERNEL)?;
@@ -130,7 +118,7 @@ impl<'bound> DriverData<'bound> {
         pdev.set_master();
         // SAFETY: There are no concurrent calls to DMA allocation and mapping primitives.
         unsafe { pdev.dma_set_mask_and_coherent(DmaMask::try_new(DMA_BITS)?)? };
-        let bar = pdev.iomap_region_sized::<END>(0, c"watched")?;
+        let bar = pdev.iomap_region_sized::<{ edu::END }>(0, c"watched")?;
 
         late(pdev, &bar)?;
         too_far(pdev, &bar)?;
