@@ -74,3 +74,26 @@ pub(crate) unsafe fn create<Head>(
     // SAFETY: Only dropping the box frees the pool.
     unsafe { Instance::new(head, dev, name, geometry, options) }
 }
+
+/// Has devres of `dev` destroy `pool`, if that is not null, by `destroy`. Returns it; or null, if
+/// that cannot be: then it is destroyed.
+///
+/// # Safety
+///
+/// `dev` must be there if `pool` is, and `destroy` be good for the pool.
+pub(crate) unsafe fn give_to_devres(
+    dev: *mut bindings::device,
+    pool: *mut bindings::dma_pool,
+    destroy: unsafe extern "C" fn(*mut c_void),
+) -> *mut bindings::dma_pool {
+    if pool.is_null() {
+        return pool;
+    }
+
+    // SAFETY: The caller vouches for the device and the action. If this fails, it has run.
+    let added = unsafe { bindings::devm_add_action_or_reset(dev, Some(destroy), pool.cast()) };
+    match to_result(added) {
+        Ok(()) => pool,
+        Err(_) => null_mut(),
+    }
+}

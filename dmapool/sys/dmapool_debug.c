@@ -23,6 +23,7 @@ static unsigned int save_stack(unsigned long *entries, unsigned int size)
 #endif
 }
 
+#ifdef MODULE
 void *rust_dmapool_caller(void)
 {
 	unsigned long entries[16];
@@ -30,6 +31,7 @@ void *rust_dmapool_caller(void)
 
 	return (void *)rust_dmapool_caller_in(entries, count);
 }
+#endif
 
 void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags)
 {

@@ -177,19 +177,12 @@ pub(crate) unsafe extern "C" fn dmam_pool_create(
     align: usize,
     boundary: usize,
 ) -> *mut bindings::dma_pool {
-    // SAFETY: The caller vouches for `name` and `dev`.
-    let pool =
-        unsafe { dma_pool_create_node(name, dev, size, align, boundary, bindings::NUMA_NO_NODE) };
-    if pool.is_null() {
-        return pool;
-    }
+    // SAFETY: The caller vouches for `name` and `dev`, which is bound. The action is good for what
+    // is made here.
+    unsafe {
+        let pool = dma_pool_create_node(name, dev, size, align, boundary, bindings::NUMA_NO_NODE);
 
-    // SAFETY: The device is there, and the action good for the pool. If this fails, it has run.
-    let added =
-        unsafe { bindings::devm_add_action_or_reset(dev, Some(destroy_managed), pool.cast()) };
-    match to_result(added) {
-        Ok(()) => pool,
-        Err(_) => null_mut(),
+        c_pool::give_to_devres(dev, pool, destroy_managed)
     }
 }
 
