@@ -129,10 +129,12 @@ impl RawPool<'_> {
 
         // SAFETY: As in `fill_debugged`.
         unsafe {
-            let red = |whole| first_other(first.add(whole), stride.wrapping_sub(whole), RED_ZONE);
+            if self.init.red_zone {
+                let rest = stride.wrapping_sub(whole);
 
-            if let Some(beyond) = self.init.red_zone.then(|| red(whole)).flatten() {
-                self.report_write(block, whole.wrapping_add(beyond), "beyond its end");
+                if let Some(beyond) = first_other(first.add(whole), rest, RED_ZONE) {
+                    self.report_write(block, whole.wrapping_add(beyond), "beyond its end");
+                }
             }
             if let Some(value) = self.init.on_free() {
                 first.write_bytes(value, stride);
@@ -195,7 +197,7 @@ impl RawPool<'_> {
     ///
     /// `offset` must be below the stride.
     unsafe fn report_write(&self, block: &Allocated<'_>, offset: usize, when: &str) {
-        let bit = block.place.bit() & !self.layout.twin;
+        let bit = block.bit(&self.layout);
         let addresses = (block.as_ptr(), block.dma_address());
 
         // SAFETY: The block is at these addresses.

@@ -98,9 +98,14 @@ impl Allocated<'_> {
         unsafe { pool.free_last(Self { ..*self }) };
     }
 
+    /// The block's bit that is none of a twin.
+    pub(crate) fn bit(&self, layout: &SlabLayout) -> u32 {
+        self.place.bit() & !layout.twin
+    }
+
     /// What is noted of the block's owner, if anything.
     pub(crate) fn track(&self, layout: &SlabLayout) -> Option<&Track> {
-        self.slab.track_of(self.place.bit() & !layout.twin, layout)
+        self.slab.track_of(self.bit(layout), layout)
     }
 }
 
@@ -136,7 +141,14 @@ impl RawPool<'_> {
             .slab
             .number()
             .checked_mul(self.layout.bits())?
-            .checked_add(block.place.bit() & !self.layout.twin)
+            .checked_add(block.bit(&self.layout))
+    }
+
+    /// The number of the slab, and the bit in there, of the block with that name.
+    pub(crate) fn slab_and_bit(&self, name: u32) -> Option<(u32, u32)> {
+        let bits = self.layout.bits();
+
+        Some((name.checked_div(bits)?, name.checked_rem(bits)?))
     }
 
     /// Frees all blocks that wait.
@@ -161,8 +173,7 @@ impl RawPool<'_> {
     ///
     /// The caller must have taken it out of the quarantine.
     unsafe fn named(&self, name: u32) -> Option<Allocated<'_>> {
-        let number = name.checked_div(self.layout.bits())?;
-        let bit = name.checked_rem(self.layout.bits())?;
+        let (number, bit) = self.slab_and_bit(name)?;
         let mut chunks = Iterator::chain(self.chunks.iter(), self.reserve.iter());
         let slab = chunks.find_map(|chunk| chunk.slab_numbered(number))?;
 
@@ -272,23 +283,21 @@ impl RawPool<'_> {
             place: self.layout.place_of(bit, 0),
         };
 
-        match block.track(&self.layout) {
-            Some(track) if !track.end() => return Err(already_free(slab, bit)),
-            Some(_) => {
+        let Some(track) = block.track(&self.layout) else {
+            if slab.is_allocated(bit, &self.layout) {
                 trace::free::call(self, address, dma);
-                // SAFETY: It had an owner, who has called this.
-                unsafe { self.free_last(block) };
+                // SAFETY: By the requirements it is the caller's.
+                unsafe { self.fill_freed(&block) };
             }
-            None => {
-                if slab.is_allocated(bit, &self.layout) {
-                    trace::free::call(self, address, dma);
-                    // SAFETY: By the requirements it is the caller's.
-                    unsafe { self.fill_freed(&block) };
-                }
-                // SAFETY: There is such a block, and the caller does not use it after this.
-                return unsafe { try_free(slab, bit) };
-            }
+            // SAFETY: There is such a block, and the caller does not use it after this.
+            return unsafe { try_free(slab, bit) };
+        };
+        if !track.end() {
+            return Err(already_free(slab, bit));
         }
+        trace::free::call(self, address, dma);
+        // SAFETY: It had an owner, who has called this.
+        unsafe { self.free_last(block) };
         Ok(())
     }
 

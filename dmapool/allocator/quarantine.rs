@@ -62,7 +62,7 @@ impl Quarantine {
     /// How many blocks wait; a snapshot.
     pub(crate) fn count(&self) -> u64 {
         self.places.iter().fold(0, |sum, place| {
-            sum.wrapping_add((place.load(Relaxed) != 0).into())
+            sum.wrapping_add((read_once(place) != 0).into())
         })
     }
 }

@@ -68,9 +68,10 @@ impl RawBlock {
 impl RawPool<'_> {
     /// The count of `block`, which is of this pool, if it can go out.
     fn count_of<'a>(&self, block: &Allocated<'a>) -> Result<&'a TokenCount> {
-        let bit = block.place.bit() & !self.layout.twin;
-
-        block.slab.count_of(bit, &self.layout).ok_or(EINVAL)
+        block
+            .slab
+            .count_of(block.bit(&self.layout), &self.layout)
+            .ok_or(EINVAL)
     }
 
     /// Lets `block`, which is of this pool, out as a token. See [`Block::into_raw`].
@@ -94,9 +95,7 @@ impl RawPool<'_> {
 
     /// The block that is out as `raw`, which is the caller's then. See [`Pool::from_raw`].
     pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Allocated<'_>> {
-        let bits = self.layout.bits();
-        let number = raw.block.checked_div(bits)?;
-        let bit = raw.block.checked_rem(bits)?;
+        let (number, bit) = self.slab_and_bit(raw.block)?;
         let map = self.by_number.as_ref()?;
         let (slab, _) = map.find(number.into(), |slab, _| slab.number() == number)?;
 
