@@ -253,6 +253,39 @@ fn drain(pool: &CPool) -> Result {
     Ok(())
 }
 
+/// Fills pages, has the pool give back those that become free again, and looks at what is left.
+#[cfg(MODULE)]
+fn fill_and_shrink(pool: &CPool, reserved: usize) -> Result {
+    let per_page = pool.raw().geometry().blocks_per_page() as usize;
+    let mut random = Random::new(4);
+    let mut held = KVec::new();
+
+    for round in 0..4 {
+        for _ in 0..20 * per_page {
+            held.push(pool.alloc()?, GFP_KERNEL)?;
+        }
+        // Blocks that wait have had it grow further.
+        ensure!(pool.shrink() == 0 || pool.raw().quarantine.is_some());
+        let pages = pool.statistics().pages as usize;
+        while held.len() > 3 * round {
+            pool.free(pop_random(&mut held, &mut random).ok_or(ENOENT)?);
+        }
+        let freed = pool.shrink();
+        let left = pool.statistics().pages as usize;
+
+        ensure!(freed + left == pages && freed > 5 && left <= held.len() + reserved);
+        ensure!(pool.shrink() == 0);
+        // So are those of the reserve.
+        drain(pool)?;
+        // Those that are left are found, each once.
+        while let Some((address, dma)) = pop_random(&mut held, &mut random) {
+            ensure!(pool.refusal(address, dma).is_none());
+            ensure!(pool.refusal(address, dma) == Some(BadFree::AlreadyFree));
+        }
+    }
+    Ok(())
+}
+
 /// Fills a page or two of a pool, and frees what is a block and what is none.
 fn refuse_wrong(device: &TestDevice, asked: [usize; 3]) -> Result {
     let pool = CPool::new(device, asked)?;
@@ -553,35 +586,9 @@ mod suite {
         for asked in [[32, 32, 0], [96, 32, 256], [4096, 4096, 0], [8192, 8192, 0]] {
             let pool = CPool::with_reserve(&device, asked, 5)?;
             let reserved = pool.statistics().pages;
-            let per_page = pool.raw().geometry().blocks_per_page() as usize;
-            let mut random = Random::new(4);
-            let mut held = KVec::new();
 
-            for round in 0..4 {
-                for _ in 0..20 * per_page {
-                    held.push(pool.alloc()?, GFP_KERNEL)?;
-                }
-                // Blocks that wait have had it grow further.
-                assert!(pool.shrink() == 0 || pool.raw().quarantine.is_some());
-                let pages = pool.statistics().pages as usize;
-                while held.len() > 3 * round {
-                    pool.free(pop_random(&mut held, &mut random).ok_or(ENOENT)?);
-                }
-                let freed = pool.shrink();
-                let left = pool.statistics().pages as usize;
-
-                assert!(
-                    freed + left == pages && freed > 5 && left <= held.len() + reserved as usize
-                );
-                assert_eq!(pool.shrink(), 0);
-                // So are those of the reserve.
-                drain(&pool)?;
-                // Those that are left are found, each once.
-                while let Some((address, dma)) = pop_random(&mut held, &mut random) {
-                    assert_eq!(pool.refusal(address, dma), None);
-                    assert_eq!(pool.refusal(address, dma), Some(BadFree::AlreadyFree));
-                }
-            }
+            // On one CPU, which fills one page after the other.
+            Thread::spawn(0, || fill_and_shrink(&pool, reserved as usize))?.join()?;
             // No address of a page that is gone leads anywhere.
             let (address, dma) = pool.alloc()?;
             pool.free((address, dma));
