@@ -61,7 +61,7 @@ impl Options {
             tokens: false,
             addresses: false,
             min_nr: 0,
-            state: StateLayout::none(),
+            state: StateLayout::of::<()>(),
             checked_frees: false,
             ends_blocks: false,
             holds_module: false,

@@ -92,6 +92,7 @@ impl<'pool> Slab<'pool> {
         let this = Self(first, PhantomData);
 
         // INVARIANT: No page has memory or blocks, and nobody knows of any.
+        // CAST: Widening.
         // SAFETY: The header and the pages lie there, and are aligned as they must be.
         unsafe {
             this.header_ptr().write(Header {
@@ -103,7 +104,7 @@ impl<'pool> Slab<'pool> {
             for page in 0..layout.pages {
                 this.page_ptr(page).write(UnsafeCell::new(None));
             }
-            layout.state.make(this.states(layout), layout.bits());
+            (layout.state.make)(this.states(layout), layout.bits() as usize);
             if layout.counts {
                 let counts = first.byte_add(allocation.counts).cast();
 
@@ -133,10 +134,11 @@ impl<'pool> Slab<'pool> {
         }
         let SlabAllocation { whole, words, .. } = layout.allocation;
 
+        // CAST: Widening.
         // SAFETY: The slab has so many, and `Kmalloc` made the allocation in `Slab::new`, with this
         // layout.
         unsafe {
-            layout.state.end(self.states(layout), layout.bits());
+            (layout.state.end)(self.states(layout), layout.bits() as usize);
             Kmalloc::free(self.0.byte_sub(words).cast(), whole);
         }
     }
@@ -307,11 +309,14 @@ impl<'pool> Slab<'pool> {
     ///
     /// # Safety
     ///
-    /// The slab must have that bit.
+    /// The slab must have that bit, and the pool such values.
     #[inline]
-    pub(crate) unsafe fn state_of(self, bit: u32, layout: &SlabLayout) -> NonNull<u8> {
+    pub(crate) unsafe fn state_of<S>(self, bit: u32, layout: &SlabLayout) -> NonNull<S> {
+        let index = bit & !layout.twin;
+
         // SAFETY: There is one for each bit that is none of a twin.
-        unsafe { layout.state.at(self.states(layout), bit & !layout.twin) }
+        // CAST: Widening.
+        unsafe { self.states(layout).cast::<S>().add(index as usize) }
     }
 }
 

@@ -357,8 +357,8 @@ impl<T: Payload + ?Sized> Block<'_, T> {
         let slab = self.block.slab;
         let layout = &RawPool::of(slab).layout;
 
-        // SAFETY: The slab has the bit of its block.
-        unsafe { slab.state_of(self.block.place.bit(), layout) }.cast()
+        // SAFETY: The slab has the bit of its block, and a pool of `T` such values.
+        unsafe { slab.state_of(self.block.place.bit(), layout) }
     }
 
     /// What the driver has beside the block, in a pool [`WithState`]. Any

@@ -75,9 +75,6 @@ pub trait Payload: private::Sealed {
     #[doc(hidden)]
     const IS_SLICE: bool;
 
-    #[doc(hidden)]
-    const HAS_STATE: bool;
-
     /// A pointer to the contents of a block of `size` bytes that begins at `block`.
     #[doc(hidden)]
     fn in_block(block: *mut u8, size: usize) -> *mut Self::Contents;
@@ -102,7 +99,6 @@ impl<T: FromBytes + IntoBytes> Payload for T {
     const SIZE: usize = size_of::<T>();
     const ALIGN: usize = align_of::<T>();
     const IS_SLICE: bool = false;
-    const HAS_STATE: bool = false;
 
     #[inline]
     fn in_block(block: *mut u8, _size: usize) -> *mut T {
@@ -117,7 +113,6 @@ impl<T: FromBytes + IntoBytes> Payload for [T] {
     const SIZE: usize = size_of::<T>();
     const ALIGN: usize = align_of::<T>();
     const IS_SLICE: bool = true;
-    const HAS_STATE: bool = false;
 
     #[inline]
     fn in_block(block: *mut u8, size: usize) -> *mut [T] {
@@ -247,7 +242,6 @@ impl<T: Payload + ?Sized, S: State> Payload for WithState<T, S> {
     const SIZE: usize = T::SIZE;
     const ALIGN: usize = T::ALIGN;
     const IS_SLICE: bool = T::IS_SLICE;
-    const HAS_STATE: bool = true;
 
     #[inline]
     fn in_block(block: *mut u8, size: usize) -> *mut T::Contents {

@@ -232,11 +232,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
             return Err(EINVAL);
         }
         let options = Options {
-            state: if T::HAS_STATE {
-                StateLayout::of::<T::State>()
-            } else {
-                StateLayout::none()
-            },
+            state: StateLayout::of::<T::State>(),
             ..options
         };
         // SAFETY: Only dropping the box frees the pool.
