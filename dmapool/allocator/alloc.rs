@@ -91,32 +91,11 @@ impl RawPool<'_> {
     pub(crate) unsafe fn alloc_checked(&self, flags: Flags, dma: *mut DmaAddress) -> *mut u8 {
         gfp::might_alloc(flags);
 
-        let (slab, number) = self.cpus.this().current_word();
-        // SAFETY: The slab has that word.
-        let word = unsafe { slab.word_at(number) };
-        // Nobody takes a block before the map leads to it.
-        let free = word.bits() & slab.exists();
-        if trace::alloc::is_on() || free == 0 {
-            // SAFETY: The caller vouches for the same.
-            return unsafe { self.alloc_checked_slow(flags, dma) };
+        // SAFETY: The caller vouches for `dma`.
+        match self.take_checked() {
+            Some(block) => unsafe { self.hand_out(block, flags, dma) },
+            None => unsafe { self.alloc_checked_slow(flags, dma) },
         }
-        let bit = bit_of(number, free.trailing_zeros());
-        // SAFETY: The slab has that bit.
-        if !unsafe { slab.take_bit(bit) } {
-            // SAFETY: As above.
-            return unsafe { self.alloc_checked_slow(flags, dma) };
-        }
-        let place = self.layout.place_of(bit, 0);
-        // SAFETY: This thread has taken a block of the page.
-        let (address, address_for_dma) = place.addresses(unsafe { slab.memory_at(place) });
-
-        // SAFETY: The caller vouches for it.
-        unsafe { dma.write(address_for_dma) };
-        if self.must_fill(flags) {
-            // SAFETY: The block is this thread's.
-            unsafe { self.fill_new_at(address, address_for_dma, flags) };
-        }
-        address
     }
 
     /// # Safety
@@ -125,17 +104,60 @@ impl RawPool<'_> {
     #[cold]
     #[inline(never)]
     unsafe fn alloc_checked_slow(&self, flags: Flags, dma: *mut DmaAddress) -> *mut u8 {
-        let Ok(block) = self.find_or_grow(flags) else {
-            return null_mut();
-        };
-
-        // SAFETY: The caller vouches for it.
-        unsafe { dma.write(block.dma_address()) };
-        if self.must_fill(flags) {
-            // SAFETY: The block is this thread's.
-            unsafe { self.fill_new(&block, flags) };
+        match self.find_or_grow(flags) {
+            // SAFETY: The caller vouches for `dma`.
+            Ok(block) => unsafe { self.hand_out(block, flags, dma) },
+            Err(_) => null_mut(),
         }
-        block.as_ptr()
+    }
+
+    /// Fills `block` as it should be for `flags`, and says where it is.
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::alloc_checked`].
+    #[inline(always)]
+    unsafe fn hand_out(
+        &self,
+        block: Allocated<'_>,
+        flags: Flags,
+        dma: *mut DmaAddress,
+    ) -> *mut u8 {
+        let (address, address_for_dma) = block.addresses();
+
+        // SAFETY: The caller vouches for `dma`. The block is this thread's, and is there.
+        unsafe {
+            dma.write(address_for_dma);
+            if self.must_fill(flags) {
+                self.fill_new_at(address, address_for_dma, flags);
+            }
+        }
+        address
+    }
+
+    /// As [`RawPool::alloc_at_once`], in a pool in which frees are checked.
+    #[inline(always)]
+    fn take_checked(&self) -> Option<Allocated<'_>> {
+        if trace::alloc::is_on() {
+            return None;
+        }
+        let (slab, number) = self.cpus.this().current_word();
+        // Nobody takes a block before the map leads to it.
+        // SAFETY: The slab has that word.
+        let free = unsafe { slab.word_at(number) }.bits() & slab.exists();
+        if free == 0 {
+            return None;
+        }
+        let bit = bit_of(number, free.trailing_zeros());
+        // SAFETY: The slab has that bit.
+        if !unsafe { slab.take_bit(bit) } {
+            return None;
+        }
+        // INVARIANT: This thread has taken the bit.
+        Some(Allocated {
+            slab,
+            place: self.layout.place_of(bit, 0),
+        })
     }
 
     /// Has the blocks that this CPU allocates be given back by the other one of their twins:
@@ -146,22 +168,6 @@ impl RawPool<'_> {
         self.cpus.this().use_twins(&self.layout);
     }
 
-    /// Takes a block if this CPU's word has one at once.
-    fn take_at_once<'a>(&'a self, cpu: &'a Cpu) -> Option<Allocated<'a>> {
-        let (slab, number) = cpu.current_word();
-        // SAFETY: The slab has that word.
-        let free = unsafe { slab.word_at(number) }.bits() & slab.exists();
-        let bit = bit_of(number, free.trailing_zeros());
-        // SAFETY: If one is free, the slab has that bit.
-        let taken = free != 0 && unsafe { slab.take_bit(bit) };
-
-        // INVARIANT: This thread has taken the bit.
-        taken.then(|| Allocated {
-            slab,
-            place: self.layout.place_of(bit, cpu.flip()),
-        })
-    }
-
     /// Allocates a block from wherever there is one, and leaves in it what there is. If somebody
     /// traces that, all allocations come here.
     #[cold]
@@ -169,10 +175,8 @@ impl RawPool<'_> {
     pub(crate) fn find_or_grow(&self, flags: Flags) -> Result<Allocated<'_>> {
         let cpu = self.cpus.this();
         let pages = self.pages.get();
-        let at_once = || trace::alloc::is_on().then(|| self.take_at_once(cpu))?;
 
-        at_once()
-            .or_else(|| self.take_current(cpu))
+        self.take_current(cpu)
             .or_else(|| self.grow_for_cpu(cpu, flags))
             .or_else(|| self.search(cpu))
             .or_else(|| self.steal(cpu))
@@ -200,9 +204,15 @@ impl RawPool<'_> {
         Some((Allocated { slab, place }, bit))
     }
 
-    /// Takes a block of the slab from which `cpu` allocates, but of another word than before.
+    /// Takes a block of the slab from which `cpu` allocates: of another word than before, unless
+    /// somebody traces allocations or has just freed one.
     fn take_current<'a>(&'a self, cpu: &'a Cpu) -> Option<Allocated<'a>> {
-        let (block, bit) = self.take(cpu, cpu.current())?;
+        let (slab, number) = cpu.current_word();
+        let (block, bit) = self.take(cpu, slab)?;
+        // CAST: Widening.
+        if (bit / WORD_BITS) as usize == number {
+            return Some(block);
+        }
 
         cpu.use_word(block.slab, bit);
         // If the other word is that of the twins, then another CPU frees into the slab. Its only

@@ -39,15 +39,20 @@ impl Allocated<'_> {
         unsafe { self.slab.memory_at(self.place) }
     }
 
-    /// The block's first byte.
+    /// The block's first byte, and its address for the device.
+    #[inline(always)]
+    pub(crate) fn addresses(&self) -> (*mut u8, DmaAddress) {
+        self.place.addresses(self.memory())
+    }
+
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.place.addresses(self.memory()).0
+        self.addresses().0
     }
 
     #[inline(always)]
     pub(crate) fn dma_address(&self) -> DmaAddress {
-        self.place.addresses(self.memory()).1
+        self.addresses().1
     }
 
     /// Frees the block. Any context.
