@@ -162,8 +162,8 @@
 
 use dmapool::{
     allocator::{
-        init::parameters,
-        memory::pages_held, //
+        memory::pages_held,
+        policy::parameters, //
     },
     instance::debugfs,
     module::wait_for_last, //
@@ -182,7 +182,7 @@ impl kernel::Module for Module {
         unsafe { debugfs::init() };
         debugfs::create_files();
         // The kernel leaves out parameters that it does not know, and only warns of them.
-        pr_info!("loaded, {}\n", parameters());
+        pr_info!("loaded with {:?}\n", parameters());
         Ok(Self)
     }
 }

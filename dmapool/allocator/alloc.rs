@@ -117,12 +117,7 @@ impl RawPool<'_> {
     ///
     /// As [`RawPool::alloc_checked`].
     #[inline(always)]
-    unsafe fn hand_out(
-        &self,
-        block: Allocated<'_>,
-        flags: Flags,
-        dma: *mut DmaAddress,
-    ) -> *mut u8 {
+    unsafe fn hand_out(&self, block: Allocated<'_>, flags: Flags, dma: *mut DmaAddress) -> *mut u8 {
         let (address, address_for_dma) = block.addresses();
 
         // SAFETY: The caller vouches for `dma`. The block is this thread's, and is there.

@@ -9,12 +9,12 @@ use super::super::sys::prelude::*;
 use super::{
     super::sys::context,
     free::Allocated,
-    init::{
-        POISON_ALLOCATED,
+    layout::Place,
+    policy::{
+        parameters,
         POISON_FREED,
         RED_ZONE, //
     },
-    layout::Place,
     pool::RawPool,
     slab::Slab, //
 };
@@ -29,7 +29,7 @@ impl RawPool<'_> {
     /// Whether there is something to do to blocks that are allocated with `flags`.
     #[inline(always)]
     pub(crate) fn must_fill(&self, flags: Flags) -> bool {
-        self.init.always || flags.contains(__GFP_ZERO)
+        self.policy.always || flags.contains(__GFP_ZERO)
     }
 
     /// Fills a new block with what it should hold.
@@ -39,7 +39,7 @@ impl RawPool<'_> {
     /// It must be the caller's.
     #[inline(always)]
     pub(crate) unsafe fn fill_new(&self, block: &Allocated<'_>, flags: Flags) {
-        if self.init.debug {
+        if self.policy.debug {
             // Two registers: a reference would have the block be in memory.
             // SAFETY: The caller vouches for the same.
             unsafe { self.fill_debugged(block.slab, block.place, flags) };
@@ -56,7 +56,7 @@ impl RawPool<'_> {
     /// As [`RawPool::fill_new`].
     #[inline(always)]
     pub(crate) unsafe fn fill_new_at(&self, first: *mut u8, dma: DmaAddress, flags: Flags) {
-        if self.init.debug {
+        if self.policy.debug {
             // SAFETY: The caller vouches for the same.
             unsafe { self.fill_debugged_at(first, dma, flags) };
         } else {
@@ -88,30 +88,28 @@ impl RawPool<'_> {
     unsafe fn fill_debugged(&self, slab: Slab<'_>, place: Place, flags: Flags) {
         // INVARIANT: The caller has the block, and does not use it meanwhile.
         let block = &Allocated { slab, place };
-        let (first, whole) = (block.as_ptr(), self.whole());
+        let bit = block.bit(&self.layout);
+        let (addresses, whole) = (block.addresses(), self.whole());
         let rest = self.geometry().stride().wrapping_sub(whole);
-        let value = if self.init.zeroes(flags) {
-            Some(0)
-        } else {
-            self.init.poison.then_some(POISON_ALLOCATED)
-        };
 
-        // SAFETY: The block is allocated, and a stride belongs to it, of which `whole` is a part.
+        // SAFETY: The block is the caller's, and a stride belongs to it, of which `whole` is a part.
         unsafe {
-            if let Some(offset) = self.late_write(first) {
-                self.report_write(block, offset, "while it was free");
+            if parameters().poison {
+                self.look(slab, bit, addresses, 0);
             }
-            if let Some(value) = value {
-                first.write_bytes(value, whole);
+            if let Some(value) = self.policy.on_alloc(flags) {
+                addresses.0.write_bytes(value, whole);
             }
-            first.add(whole).write_bytes(RED_ZONE, rest);
+            addresses.0.add(whole).write_bytes(RED_ZONE, rest);
+            if let Some(track) = block.track(&self.layout) {
+                track.begin(addresses.1, flags);
+            }
         }
-        self.track(block, flags);
     }
 
     /// How much of a block is its owner's: all of its stride, but for a red zone.
     fn whole(&self) -> usize {
-        if self.init.red_zone {
+        if parameters().has_red_zones() {
             self.geometry().size()
         } else {
             self.geometry().stride()
@@ -125,108 +123,82 @@ impl RawPool<'_> {
     ///
     /// The block must be the caller's, and not be used after this but to be freed.
     pub(crate) unsafe fn fill_freed(&self, block: &Allocated<'_>) {
-        let (first, whole, stride) = (block.as_ptr(), self.whole(), self.geometry().stride());
+        let (slab, bit, addresses) = (block.slab, block.bit(&self.layout), block.addresses());
 
-        // SAFETY: As in `fill_debugged`.
+        // SAFETY: As in `fill_debugged`. Without a red zone, nothing is behind the end.
         unsafe {
-            if self.init.red_zone {
-                let rest = stride.wrapping_sub(whole);
-
-                if let Some(beyond) = first_other(first.add(whole), rest, RED_ZONE) {
-                    self.report_write(block, whole.wrapping_add(beyond), "beyond its end");
-                }
-            }
-            if let Some(value) = self.init.on_free() {
-                first.write_bytes(value, stride);
+            self.look(slab, bit, addresses, self.whole());
+            if let Some(value) = self.policy.on_free() {
+                addresses.0.write_bytes(value, self.geometry().stride());
             }
         }
     }
 
-    /// Looks at the free blocks of memory that is about to go, if blocks are poisoned: reports
-    /// the first that somebody has written to.
+    /// Looks at the free blocks of `memory`, which is about to go: that of `page`, of a slab of
+    /// this pool. Reports the first that somebody has written to.
     ///
-    /// The memory must be that of `page`, of a slab of this pool.
-    pub(crate) fn check_free_blocks(
+    /// # Safety
+    ///
+    /// Nobody may get those blocks meanwhile of which `is_free` says so.
+    pub(crate) unsafe fn check_free_blocks(
         &self,
         slab: Slab<'_>,
         page: u32,
         memory: &Coherent<[u8]>,
         is_free: impl Fn(u32) -> bool,
     ) {
-        if !self.init.poison {
+        if !parameters().poison {
             return;
         }
-        let geometry = self.geometry();
+        let first = self.layout.first_bit(page);
+        let bits = (0..self.geometry().blocks_per_page()).map(|index| first | index);
 
-        for index in (0..geometry.blocks_per_page()).filter(|&index| is_free(index)) {
-            // CAST: An offset fits a `usize`.
-            let first = memory
-                .as_mut_ptr()
-                .cast::<u8>()
-                .wrapping_add(geometry.offset_of(index) as usize);
+        for bit in bits.filter(|&bit| is_free(bit)) {
+            let addresses = self.layout.place_of(bit, 0).addresses(memory);
 
             // SAFETY: The memory has that block.
-            if let Some(at) = unsafe { self.late_write(first) } {
-                let dma = memory
-                    .dma_address()
-                    .wrapping_add(geometry.offset_of(index).into());
-                let bit = self.layout.first_bit(page) | index;
-
-                // SAFETY: As above.
-                return unsafe {
-                    self.report_write_at((slab, bit), (first, dma), at, "while it was free")
-                };
+            if unsafe { self.look(slab, bit, addresses, 0) } {
+                return;
             }
         }
     }
 
-    /// Where somebody has written to the block at `first` since it was filled with poison.
+    /// Reports if somebody has written to a block: where it is poisoned while it is free, if `from`
+    /// is 0, or else to the red zone that begins there. Returns whether somebody has.
     ///
     /// # Safety
     ///
-    /// A block of this pool must begin there.
-    unsafe fn late_write(&self, first: *mut u8) -> Option<usize> {
-        if !self.init.poison {
-            return None;
-        }
-        // SAFETY: That many bytes belong to the block.
-        unsafe { first_other(first, self.geometry().stride(), POISON_FREED) }
-    }
-
-    /// # Safety
-    ///
-    /// `offset` must be below the stride.
-    unsafe fn report_write(&self, block: &Allocated<'_>, offset: usize, when: &str) {
-        let bit = block.bit(&self.layout);
-        let addresses = (block.as_ptr(), block.dma_address());
-
-        // SAFETY: The block is at these addresses.
-        unsafe { self.report_write_at((block.slab, bit), addresses, offset, when) };
-    }
-
-    /// # Safety
-    ///
-    /// The block of that bit must be at these addresses, and `offset` be below the stride.
-    unsafe fn report_write_at(
+    /// The block of `bit`, which is none of a twin, must be at these addresses, `from` at most the
+    /// stride, and nobody else have the block.
+    unsafe fn look(
         &self,
-        (slab, bit): (Slab<'_>, u32),
+        slab: Slab<'_>,
+        bit: u32,
         (first, dma): (*mut u8, DmaAddress),
-        offset: usize,
-        when: &str,
-    ) {
+        from: usize,
+    ) -> bool {
+        let (value, when) = match from {
+            0 => (POISON_FREED, "while it was free"),
+            _ => (RED_ZONE, "beyond its end"),
+        };
+        let stride = self.geometry().stride();
+        // SAFETY: A stride belongs to the block.
+        let other = unsafe { first_other(first.add(from), stride.wrapping_sub(from), value) };
+        let Some(offset) = other.map(|other| from.wrapping_add(other)) else {
+            return false;
+        };
         let line = offset & !(LINE - 1);
 
-        if !context::report_ratelimit() {
-            return;
+        if context::report_ratelimit() {
+            self.err(fmt!(
+                "block {first:p}/{dma:#x} was written to at offset {offset} {when}, bytes from \
+                 {line} on:"
+            ));
+            // SAFETY: `line` is not above `offset`, and so below the stride.
+            unsafe { dump(first.add(line), stride.wrapping_sub(line).min(MAX_SHOWN)) };
+            self.report_owner(slab, bit, dma);
         }
-        self.err(fmt!(
-            "block {first:p}/{dma:#x} was written to at offset {offset} {when}, bytes from {line} \
-             on:"
-        ));
-        let shown = self.geometry().stride().wrapping_sub(line).min(MAX_SHOWN);
-        // SAFETY: `line` is not above `offset`, and so below the stride.
-        unsafe { dump(first.add(line), shown) };
-        self.report_owner(slab, bit, dma);
+        true
     }
 }
 

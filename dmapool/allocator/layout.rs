@@ -24,9 +24,12 @@
 use super::super::sys::prelude::*;
 use super::{
     geometry::RawGeometry,
-    init::InitPolicy,
     options::Options,
     owner::Track,
+    policy::{
+        parameters,
+        Policy, //
+    },
     state::{
         StateLayout,
         MOST_ALIGN, //
@@ -149,9 +152,9 @@ pub(crate) struct SlabLayout {
 }
 
 impl SlabLayout {
-    pub(crate) fn new(geometry: RawGeometry, options: &Options, init: &InitPolicy) -> Result<Self> {
+    pub(crate) fn new(geometry: RawGeometry, options: &Options, policy: &Policy) -> Result<Self> {
         // There is more to do when a block is freed than to give its bit back.
-        let slow_free = init.debug || init.on_free().is_some();
+        let slow_free = policy.debug || policy.on_free().is_some();
         let blocks = geometry.blocks_per_page();
         let shift = blocks
             .checked_next_power_of_two()
@@ -175,7 +178,7 @@ impl SlabLayout {
         };
         let checked = options.checked_frees;
         let counts = options.tokens || options.addresses;
-        let tracks = init.has_tracks();
+        let tracks = parameters().has_tracks();
         let pages = WORD_BITS.wrapping_shr(shift).clamp(1, MOST_PAGES);
         let twin = if checked || blocks > TWIN { 0 } else { TWIN };
 

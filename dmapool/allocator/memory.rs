@@ -5,7 +5,10 @@
 use super::super::sys::prelude::*;
 use super::{
     super::sys::gfp,
-    init::POISON_FREED,
+    policy::{
+        parameters,
+        POISON_FREED, //
+    },
     pool::RawPool,
     slab::Slab, //
 };
@@ -148,7 +151,7 @@ impl RawPool<'_> {
 
         // Relaxed: nothing is inferred from the count.
         PAGES_HELD.add(1usize, Relaxed);
-        if self.init.poison {
+        if parameters().poison {
             // SAFETY: The memory has that many bytes, and nobody else knows it yet.
             unsafe {
                 memory

@@ -10,7 +10,7 @@
 //! | `geometry.rs` | how blocks lie in a page: arithmetic |
 //! | `state.rs` | what a driver has beside each block |
 //! | `options.rs` | what a pool can be given beyond its geometry |
-//! | `init.rs` | what is to be written into blocks |
+//! | `policy.rs` | what is to be done with all blocks: filled, looked at, noted |
 //! | `token_count.rs` | what makes a token or an address good once |
 //! | `owner.rs` | what is noted of the owner of a block |
 //! | `layout.rs` | which bit of a slab stands for which block, and how a slab lies in memory |
@@ -41,7 +41,6 @@ pub(crate) mod fill;
 pub(crate) mod free;
 pub(crate) mod geometry;
 mod grow;
-pub(crate) mod init;
 mod layout;
 pub(crate) mod map;
 pub(crate) mod memory;
@@ -49,6 +48,7 @@ pub(crate) mod options;
 pub(crate) mod owner;
 mod page;
 mod page_count;
+pub(crate) mod policy;
 pub(crate) mod pool;
 mod publish;
 mod quarantine;

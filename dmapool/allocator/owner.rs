@@ -8,15 +8,18 @@ use super::super::sys::{
     gfp,
     prelude::*, //
 };
-use super::word::read_once;
-use bindings::gfp_t;
+use super::{
+    policy::parameters,
+    word::read_once, //
+};
+use core::str;
+use kernel::types::Opaque;
 
 // `sys/dmapool_debug.c`
 extern "C" {
-    fn rust_dmapool_note_owner(owner: *mut Owner, flags: gfp_t);
-    fn rust_dmapool_symbol(text: *mut u8, size: usize, site: usize) -> usize;
+    fn rust_dmapool_note_owner(owner: *mut Owner, dma: DmaAddress, flags: bindings::gfp_t);
+    fn rust_dmapool_describe_owner(owner: *const Owner, text: *mut u8, size: usize) -> usize;
     fn rust_dmapool_print_stack(stack: u32);
-    fn rust_dmapool_init_stacks();
 }
 
 /// Who has allocated a block; as in C.
@@ -25,8 +28,10 @@ extern "C" {
 pub(crate) struct Owner {
     /// The address that has called into this module.
     pub(crate) site: usize,
-    /// By the clock of the log, in nanoseconds.
+    /// By the clock of the log, in nanoseconds; 0 if nobody has.
     pub(crate) when: u64,
+    /// Where the block was then.
+    pub(crate) dma: DmaAddress,
     /// The whole stack, as the kernel keeps it, or 0.
     stack: u32,
     cpu: u32,
@@ -34,39 +39,16 @@ pub(crate) struct Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 128];
+        let mut text = [0; 160];
         // SAFETY: It writes so many bytes at most.
-        let len = unsafe { rust_dmapool_symbol(text.as_mut_ptr(), text.len(), self.site) };
-        let site = text
-            .get(..len)
-            .and_then(|text| core::str::from_utf8(text).ok());
-        let (seconds, rest) = (self.when / 1_000_000_000, self.when % 1_000_000_000);
+        let len = unsafe { rust_dmapool_describe_owner(self, text.as_mut_ptr(), text.len()) };
+        let text = text.get(..len).and_then(|text| str::from_utf8(text).ok());
 
-        f.write_fmt(fmt!(
-            "{} at {seconds}.{:06} on CPU {}",
-            site.unwrap_or("?"),
-            rest / 1000,
-            self.cpu
-        ))
+        f.write_str(text.unwrap_or("?"))
     }
-}
-
-/// Has the kernel keep stacks. Process context; may sleep.
-pub(crate) fn init_stacks() {
-    // SAFETY: The function has no requirements but its context.
-    unsafe { rust_dmapool_init_stacks() };
 }
 
 impl Owner {
-    /// Who calls this. Any context that `flags` allow.
-    pub(crate) fn caller(flags: Flags) -> Self {
-        let mut this = Self::default();
-
-        // SAFETY: It writes an owner there.
-        unsafe { rust_dmapool_note_owner(&mut this, gfp::to_raw(flags)) };
-        this
-    }
-
     /// Prints the whole stack, if the kernel has kept it.
     pub(crate) fn print_stack(&self) {
         // SAFETY: It comes from the kernel, or is 0.
@@ -82,22 +64,22 @@ impl Owner {
 /// `live` is not 0 only if the block has an owner, who has not begun to free it; and it is once
 /// that was handed the block. The rest is for people to read, who may see parts of two owners.
 pub(crate) struct Track {
-    site: Atomic<usize>,
-    when: Atomic<u64>,
-    stack: Atomic<u32>,
-    cpu: Atomic<u32>,
-    dma: Atomic<u64>,
+    owner: Opaque<Owner>,
     live: Atomic<u32>,
 }
 
 impl Track {
-    /// Notes that the caller has allocated the block, which is at `dma`.
-    pub(crate) fn begin(&self, owner: Owner, dma: DmaAddress) {
-        self.site.store(owner.site, Relaxed);
-        self.when.store(owner.when, Relaxed);
-        self.stack.store(owner.stack, Relaxed);
-        self.cpu.store(owner.cpu, Relaxed);
-        self.dma.store(dma, Relaxed);
+    /// Notes that the caller has allocated the block, which is at `dma`. Any context that `flags`
+    /// allow.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the block's owner.
+    pub(crate) unsafe fn begin(&self, dma: DmaAddress, flags: Flags) {
+        if parameters().track {
+            // SAFETY: It writes an owner there, as nobody else does.
+            unsafe { rust_dmapool_note_owner(self.owner.get(), dma, gfp::to_raw(flags)) };
+        }
         // INVARIANT: The caller is the block's owner.
         self.live.store(1, Relaxed);
     }
@@ -111,22 +93,14 @@ impl Track {
         self.live.xchg(0, Relaxed) != 0
     }
 
+    pub(crate) fn is_live(&self) -> bool {
+        read_once(&self.live) != 0
+    }
+
+    /// Who has allocated the block last.
     pub(crate) fn owner(&self) -> Owner {
-        Owner {
-            site: read_once(&self.site),
-            when: read_once(&self.when),
-            stack: read_once(&self.stack),
-            cpu: read_once(&self.cpu),
-        }
-    }
-
-    /// Whether somebody has had the block when it was at `dma`.
-    pub(crate) fn was_at(&self, dma: DmaAddress) -> bool {
-        read_once(&self.when) != 0 && read_once(&self.dma) == dma
-    }
-
-    /// Where the block is, if somebody has it.
-    pub(crate) fn live_at(&self) -> Option<DmaAddress> {
-        (read_once(&self.live) != 0).then(|| read_once(&self.dma))
+        // SAFETY: All bytes are valid numbers. Who allocates the block may write to them meanwhile:
+        // as with C's `data_race()`, that is for people to read.
+        unsafe { self.owner.get().read_volatile() }
     }
 }

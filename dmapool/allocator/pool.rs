@@ -18,19 +18,23 @@ use super::{
         Cpus, //
     },
     geometry::RawGeometry,
-    init::{
-        parameters,
-        InitPolicy, //
-    },
     layout::SlabLayout,
     map::Map,
     options::Options,
-    owner::init_stacks,
     page_count::PageCount,
+    policy::{
+        parameters,
+        Policy, //
+    },
     quarantine::Quarantine,
     slab::Slab, //
 };
 use kernel::str::CString;
+
+// `sys/dmapool_debug.c`
+extern "C" {
+    fn rust_dmapool_init_stacks();
+}
 
 /// A pool without the types of its public face, [`Pool`].
 ///
@@ -43,7 +47,7 @@ pub(crate) struct RawPool<'bound> {
     pub(crate) dev: &'bound Device<Bound>,
     pub(crate) name: CString,
     pub(crate) layout: SlabLayout,
-    pub(crate) init: InitPolicy,
+    pub(crate) policy: Policy,
     /// Where slabs are allocated.
     pub(crate) node: NumaNode,
     pub(crate) cpus: Cpus,
@@ -83,20 +87,20 @@ impl<'bound> RawPool<'bound> {
     ) -> Result<Self> {
         options.check(dev, name)?;
 
-        let init = InitPolicy::new();
-        if init.track {
-            init_stacks();
+        let policy = Policy::new();
+        if parameters().track {
+            // SAFETY: The function has no requirements but its context.
+            unsafe { rust_dmapool_init_stacks() };
         }
         let geometry = geometry.with_red_zone(parameters().redzone);
-        let quarantine = (init.quarantine != 0).then(|| Quarantine::new(init.quarantine));
         let map_if = |needed: bool| needed.then(Map::new).transpose();
 
         // INVARIANT: There are no chunks.
         Ok(Self {
             dev,
             name: CString::try_from(name)?,
-            layout: SlabLayout::new(geometry, &options, &init)?,
-            init,
+            layout: SlabLayout::new(geometry, &options, &policy)?,
+            policy,
             node: options.node,
             cpus: Cpus::new()?,
             by_number: map_if(options.tokens)?,
@@ -104,7 +108,7 @@ impl<'bound> RawPool<'bound> {
             chunks: ChunkList::new(),
             reserve: ChunkList::new(),
             min_nr: options.min_nr,
-            quarantine: quarantine.transpose()?,
+            quarantine: Quarantine::new(parameters().quarantine)?,
             ends_blocks: options.ends_blocks,
             chunk_count: Atomic::new(0),
             pages: PageCount::new(),
@@ -155,11 +159,7 @@ impl Drop for RawPool<'_> {
     /// these are to end: a device may write to them. Their memory stays for good, and with it a
     /// reference to the device.
     fn drop(&mut self) {
-        for block in self.take_waiting() {
-            // Not published: nobody allocates any more.
-            // SAFETY: It was taken out, and is not used any more.
-            unsafe { block.slab.give(block.place.bit()) };
-        }
+        self.end_quarantine();
         if !self.ends_blocks {
             self.report_leaks();
         }
@@ -169,11 +169,11 @@ impl Drop for RawPool<'_> {
 
         for slab in self.slabs() {
             let end_page = |page, memory| {
-                let first = layout.first_bit(page);
-                let is_live = |index: u32| slab.is_allocated(first | index, layout);
                 let live_here = slab.count_live(page, layout);
+                let is_free = |bit| !slab.is_allocated(bit, layout);
 
-                self.check_free_blocks(slab, page, &memory, |index| !is_live(index));
+                // SAFETY: Nobody allocates any more.
+                unsafe { self.check_free_blocks(slab, page, &memory, is_free) };
                 if live_here == 0 || self.ends_blocks {
                     self.give_back(memory);
                 } else {

@@ -21,15 +21,18 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    /// Room for `count` blocks. Process context; may sleep.
-    pub(crate) fn new(count: u32) -> Result<Self> {
+    /// Room for `count` blocks, if that is not 0. Process context; may sleep.
+    pub(crate) fn new(count: u32) -> Result<Option<Self>> {
+        if count == 0 {
+            return Ok(None);
+        }
         let place = |_| Ok::<_, Error>(Atomic::new(0));
 
         // INVARIANT: There are no blocks.
-        Ok(Self {
-            places: KVBox::pin_slice(place, count.clamp(1, MOST) as usize, GFP_KERNEL)?,
+        Ok(Some(Self {
+            places: KVBox::pin_slice(place, count.min(MOST) as usize, GFP_KERNEL)?,
             next: Atomic::new(0),
-        })
+        }))
     }
 
     /// Has a block wait, and returns the one that has waited longest, if there is one.

@@ -41,7 +41,8 @@ impl RawPool<'_> {
                     continue;
                 };
 
-                self.check_free_blocks(slab, page, &memory, |_| true);
+                // SAFETY: This thread has all blocks of the page.
+                unsafe { self.check_free_blocks(slab, page, &memory, |_| true) };
                 self.pages.pages.fetch_sub(1, Relaxed);
                 trace::shrink::call(self, memory.as_mut_ptr().cast(), memory.dma_address());
                 self.give_back(memory);

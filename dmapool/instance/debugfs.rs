@@ -8,10 +8,7 @@
 
 use super::super::sys::prelude::*;
 use super::super::{
-    allocator::{
-        pool::RawPool,
-        track::Site, //
-    },
+    allocator::pool::RawPool,
     sys::c_string::{
         self,
         Readable, //
@@ -225,10 +222,10 @@ unsafe extern "C" fn rust_dmapool_show_owners(file: *mut bindings::seq_file) -> 
     unsafe {
         show_all(file, |f, pool, dev| {
             show_name(f, pool, dev)?;
-            match pool.for_each_site(Site::age, |site| f.write_fmt(fmt!("{site}\n")))? {
-                0 => Ok(()),
-                others => f.write_fmt(fmt!("{others} blocks from other places\n")),
-            }
+            pool.for_each_site(
+                |site| u64::MAX.wrapping_sub(site.oldest.when),
+                |line, _| f.write_fmt(fmt!("{line}\n")),
+            )
         })
     }
 }

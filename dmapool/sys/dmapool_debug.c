@@ -5,12 +5,14 @@
  */
 
 #include <linux/kallsyms.h>
+#include <linux/math64.h>
 #include <linux/preempt.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
 #include <linux/sprintf.h>
 #include <linux/stackdepot.h>
 #include <linux/stacktrace.h>
+#include <linux/time64.h>
 
 #include "dmapool_debug.h"
 
@@ -33,13 +35,14 @@ void *rust_dmapool_caller(void)
 }
 #endif
 
-void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags)
+void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, dma_addr_t dma, gfp_t flags)
 {
 	unsigned long entries[16];
 	unsigned int count = save_stack(entries, ARRAY_SIZE(entries));
 
 	owner->site = rust_dmapool_caller_in(entries, count);
 	owner->when = local_clock();
+	owner->dma = dma;
 	owner->cpu = raw_smp_processor_id();
 #ifdef CONFIG_STACKDEPOT
 	/* Where no memory can be had, it may know the stack already. */
@@ -49,9 +52,13 @@ void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags)
 #endif
 }
 
-size_t rust_dmapool_symbol(char *text, size_t size, unsigned long site)
+size_t rust_dmapool_describe_owner(const struct rust_dmapool_owner *owner, char *text, size_t size)
 {
-	return scnprintf(text, size, "%pS", (void *)site);
+	u32 rest;
+	u64 seconds = div_u64_rem(owner->when, NSEC_PER_SEC, &rest);
+
+	return scnprintf(text, size, "%pS at %llu.%06u on CPU %u", (void *)owner->site, seconds,
+			 rest / 1000, owner->cpu);
 }
 
 void rust_dmapool_print_stack(u32 stack)

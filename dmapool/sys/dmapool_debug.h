@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-/* What pools are told to look for; as in allocator/init.rs. */
+/* What pools are told to look for; as in allocator/policy.rs. */
 struct rust_dmapool_parameters {
 	bool poison;
 	bool track;
@@ -16,13 +16,14 @@ struct rust_dmapool_parameters {
 struct rust_dmapool_owner {
 	unsigned long site;
 	u64 when;
+	u64 dma;
 	u32 stack;
 	u32 cpu;
 };
 
 /* For the files in Rust. */
-void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, gfp_t flags);
-size_t rust_dmapool_symbol(char *text, size_t size, unsigned long site);
+void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, dma_addr_t dma, gfp_t flags);
+size_t rust_dmapool_describe_owner(const struct rust_dmapool_owner *owner, char *text, size_t size);
 void rust_dmapool_print_stack(u32 stack);
 void rust_dmapool_init_stacks(void);
 

@@ -510,7 +510,7 @@ mod suite {
             held.push(pool.alloc()?, GFP_KERNEL)?;
         }
         // Who has a block noted when it is allocated looks for it, too.
-        assert!(pool.raw().init.debug || not_first(&pool, &held)? >= 170);
+        assert!(pool.raw().policy.debug || not_first(&pool, &held)? >= 170);
         free_and_alloc(&pool, &mut held, &mut Random::new(11))?;
         // One that has collided can be where another one would have been.
         assert!(not_first(&pool, &held)? < 60 + collisions(&pool, &held, 2048)?);

@@ -13,12 +13,12 @@ use super::super::{
 use super::{
     super::{
         allocator::{
-            init::{
-                InitPolicy,
-                POISON_ALLOCATED,
+            memory::pages_held,
+            policy::{
+                parameters,
+                Policy,
                 RED_ZONE, //
-            },
-            memory::pages_held, //
+            }, //
         },
         instance::Instance, //
     },
@@ -143,17 +143,6 @@ fn fill_behind_full_pages(pool: &Pool<'_>) -> Result {
     ensure!(may_have(AHEAD + BEHIND + 1).contains(&pages));
     ensure!(all_intact(&full));
     Ok(())
-}
-
-/// What a block is filled with that is allocated without `__GFP_ZERO`.
-fn on_alloc(contents: InitPolicy) -> Option<u8> {
-    let value = if contents.zeroes(GFP_KERNEL) {
-        0
-    } else {
-        POISON_ALLOCATED
-    };
-
-    contents.always.then_some(value)
 }
 
 /// How many slabs a pool has.
@@ -680,7 +669,7 @@ mod suite {
         // Without being asked to, a pool leaves the contents alone; unless the kernel was booted
         // with `init_on_alloc=1` or `init_on_free=1`, or the module loaded with `poison=1`, as they
         // are for some of the runs.
-        let contents = InitPolicy::new();
+        let contents = Policy::new();
         let block = pool.alloc(GFP_KERNEL)?;
         let first = block.as_ptr().cast::<u8>();
         fill(&block, 0x5a);
@@ -689,9 +678,9 @@ mod suite {
         let when_free = unsafe { first.read_volatile() };
         assert_eq!(when_free, contents.on_free().unwrap_or(0x5a));
 
-        let expected = on_alloc(contents).unwrap_or(when_free);
+        let expected = contents.on_alloc(GFP_KERNEL).unwrap_or(when_free);
         assert!(is_filled_with(&pool.alloc(GFP_KERNEL)?, expected));
-        if on_alloc(contents) == Some(0) && !contents.poison {
+        if contents.on_alloc(GFP_KERNEL) == Some(0) && !parameters().poison {
             // Not only what happens to be zero.
             // SAFETY: As above, and nobody has the block.
             unsafe { first.write_bytes(0x5a, GEOMETRY.size()) };
@@ -710,9 +699,9 @@ mod suite {
         let device = TestDevice::new(c"dmapool-stride")?;
         let geometry = Geometry::new::<100, 128, 0>();
         let pool = Pool::<[u8]>::new(device.bound(), c"stride", geometry)?;
-        let contents = InitPolicy::new();
+        let contents = Policy::new();
         let stride = geometry.stride();
-        let (whole, red) = if contents.red_zone {
+        let (whole, red) = if parameters().has_red_zones() {
             (geometry.size(), geometry.size()..stride)
         } else {
             (stride, stride..stride)

@@ -5,7 +5,7 @@
 //! The checks return [`Result`], because `assert!` works in the test functions only.
 
 use super::super::{
-    allocator::init::parameters,
+    allocator::policy::parameters,
     Block,
     Geometry,
     Managed,

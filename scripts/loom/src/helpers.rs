@@ -3,8 +3,8 @@
 //! What is in `dmapool/sys/helpers.c`.
 
 use crate::allocator::{
-    init::Parameters,
     owner::Owner,
+    policy::Parameters,
     word::{
         Word,
         WORD_BITS, //
@@ -32,10 +32,10 @@ static rust_dmapool_parameters: Parameters = Parameters {
 };
 
 #[no_mangle]
-extern "C" fn rust_dmapool_note_owner(_owner: *mut Owner, _flags: u32) {}
+extern "C" fn rust_dmapool_note_owner(_owner: *mut Owner, _dma: u64, _flags: u32) {}
 
 #[no_mangle]
-extern "C" fn rust_dmapool_symbol(_text: *mut u8, _size: usize, _site: usize) -> usize {
+extern "C" fn rust_dmapool_describe_owner(_: *const Owner, _text: *mut u8, _size: usize) -> usize {
     0
 }
 
