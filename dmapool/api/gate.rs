@@ -2,7 +2,10 @@
 
 //! A gate: whoever is inside is waited for when it is closed, and then nobody comes in any more.
 
-use super::super::sys::prelude::*;
+use super::super::{
+    allocator::word::read_once,
+    sys::prelude::*, //
+};
 use kernel::sync::Completion;
 
 /// What is set in [`Gate::state`] when it is closed.
@@ -14,7 +17,7 @@ const INSIDE: usize = 2;
 /// # Invariants
 ///
 /// `state` is [`INSIDE`] for each [`Inside`] that there is, and [`CLOSED`] if the gate is. When it
-/// is closed, no more come in. `empty` is completed when the last one has left after that.
+/// is closed, no more stay. `empty` is completed when the last one has left after that.
 #[pin_data]
 pub(crate) struct Gate {
     state: Atomic<usize>,
@@ -33,21 +36,17 @@ impl Gate {
 
     /// Goes in, if the gate is open. Any context.
     pub(crate) fn enter(&self) -> Option<Inside<'_>> {
-        let mut state = self.state.load(Relaxed);
-
-        while state & CLOSED == 0 {
-            // Relaxed: what is inside was there before the gate was, and `close` orders its end.
-            // An overflow would take 2^63 who are inside.
-            match self
-                .state
-                .cmpxchg(state, state.wrapping_add(INSIDE), Relaxed)
-            {
-                // INVARIANT: It was open, and one more is inside.
-                Ok(_) => return Some(Inside(self)),
-                Err(now) => state = now,
-            }
+        // Looked at first, so that those who come too late do not keep the last one from being it.
+        if read_once(&self.state) & CLOSED != 0 {
+            return None;
         }
-        None
+        // INVARIANT: One more is inside, if only for this look.
+        // Relaxed: what is inside was there before the gate was, and `close` orders its end.
+        // An overflow would take 2^63 who are inside.
+        let state = self.state.fetch_add(INSIDE, Relaxed);
+        let inside = Inside(self);
+
+        (state & CLOSED == 0).then_some(inside)
     }
 
     /// Closes the gate, and waits until all who are inside have left. To be called once. Process

@@ -23,40 +23,22 @@ use kernel::{
 };
 use mem::ManuallyDrop;
 
-/// What all handles of a pool share.
-///
-/// # Invariants
-///
-/// `pool` is a [`Pool`] in a [`KBox`], of whatever payload, until the gate is closed and all have
-/// left.
-#[pin_data]
-struct Shared {
-    #[pin]
-    gate: Gate,
-    pool: NonNull<Pool<'static>>,
-}
-
-// SAFETY: Any thread may use a pool, and drop it.
-unsafe impl Send for Shared {}
-// SAFETY: As above.
-unsafe impl Sync for Shared {}
-
-/// Takes the pool away from all who have a handle of it; the devres action.
+/// Takes the pool away from all who have it; the devres action.
 ///
 /// # Safety
 ///
-/// `shared` must come from [`Arc::into_raw`], and is not used after this.
-unsafe extern "C" fn revoke(shared: *mut c_void) {
-    // SAFETY: devres passes what was added with this action.
-    let shared = unsafe { Arc::from_raw(shared.cast_const().cast::<Shared>()) };
+/// `pool` must come from [`Arc::into_raw`] of a [`RevocablePool`], and is not used after this.
+unsafe extern "C" fn revoke(pool: *mut c_void) {
+    // SAFETY: devres passes what was added with this action. It is the same for any payload.
+    let this = unsafe { Arc::from_raw(pool.cast_const().cast::<RevocablePool>()) };
 
-    shared.gate.close();
-    // SAFETY: By the type invariants, and nobody is inside any more.
-    drop(unsafe { KBox::from_raw(shared.pool.as_ptr()) });
+    this.gate.close();
+    // SAFETY: By the type invariants it is there, and nobody is inside any more.
+    drop(unsafe { ptr::read(&*this.pool) });
 }
 
-/// A handle of a pool that whoever has it may keep beyond the binding of the device: it borrows
-/// nothing, and can be copied, go to other threads, and stay in a static.
+/// A pool that whoever has it may keep beyond the binding of the device: it borrows nothing, and as
+/// an [`Arc`] can be copied, go to other threads, and stay in a static.
 ///
 /// [`RevocablePool::with`] gives access to the pool while the device is bound, and none after that.
 /// When the driver detaches, devres waits for all who are inside. Then the pool ends, and with it
@@ -67,7 +49,7 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 ///
 /// Where a driver's own data is all that has blocks, a pool that is lent costs less
 /// ([`Managed::lend`]). An access is two atomic operations on a word that all
-/// handles share.
+/// share.
 ///
 /// # Examples
 ///
@@ -79,6 +61,7 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 ///     io::Io,
 ///     pci,
 ///     prelude::*,
+///     sync::Arc,
 ///     workqueue, //
 /// };
 /// use rust_dmapool::{
@@ -89,7 +72,7 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 ///     RevocablePool, //
 /// };
 ///
-/// fn probe(pdev: &pci::Device<Core<'_>>) -> Result<RevocablePool<u64>> {
+/// fn probe(pdev: &pci::Device<Core<'_>>) -> Result<Arc<RevocablePool<u64>>> {
 ///     Pool::new_revocable(pdev.as_ref(), c"status", Geometry::of(), Options::new())
 /// }
 ///
@@ -104,7 +87,7 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 ///     Ok(())
 /// }
 ///
-/// fn submit(pool: &RevocablePool<u64>) -> Result {
+/// fn submit(pool: &Arc<RevocablePool<u64>>) -> Result {
 ///     complete_later(pool.zalloc(GFP_KERNEL)?)
 /// }
 /// ```
@@ -119,18 +102,16 @@ unsafe extern "C" fn revoke(shared: *mut c_void) {
 ///     let _block = pool.with(|pool| pool.alloc(GFP_KERNEL));
 /// }
 /// ```
+///
+/// # Invariants
+///
+/// `pool` is there until the gate is closed and all have left.
+#[pin_data]
+#[repr(C)]
 pub struct RevocablePool<T: Payload + ?Sized = [u8]> {
-    shared: Arc<Shared>,
-    payload: PhantomData<fn(*mut T) -> *mut T>,
-}
-
-impl<T: Payload + ?Sized> Clone for RevocablePool<T> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            payload: PhantomData,
-        }
-    }
+    #[pin]
+    gate: Gate,
+    pool: ManuallyDrop<Pool<'static, T>>,
 }
 
 impl<T: Payload + ?Sized> Pool<'static, T> {
@@ -150,7 +131,7 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
         name: &CStr,
         geometry: Geometry<T>,
         options: Options,
-    ) -> Result<RevocablePool<T>> {
+    ) -> Result<Arc<RevocablePool<T>>> {
         // SAFETY: What has a `Core` device is code of the device's driver, which stays until the
         // device is unbound.
         unsafe { Self::revocable_by(dev, name, geometry, options) }
@@ -164,7 +145,7 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
         name: &CStr,
         geometry: Geometry<T>,
         options: Options,
-    ) -> Result<RevocablePool<T>> {
+    ) -> Result<Arc<RevocablePool<T>>> {
         let options = Options {
             // devres may destroy the pool when there is no user of the module left.
             holds_module: true,
@@ -174,31 +155,22 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
         // SAFETY: devres destroys the pool when the device is still there, and nobody uses it any
         // more. `'static` is as long as that.
         let bound: &'static Device<Bound> = unsafe { &*ptr::from_ref(dev) };
-        let pool = KBox::new(Pool::new_with(bound, name, geometry, options)?, GFP_KERNEL)?;
-        let pool = NonNull::from(KBox::leak(pool));
-
-        // INVARIANT: This is a pool in a box.
-        let shared = Arc::pin_init(
-            pin_init!(Shared {
+        let pool = Pool::new_with(bound, name, geometry, options)?;
+        // INVARIANT: The gate is open.
+        let this = Arc::pin_init(
+            pin_init!(RevocablePool {
                 gate <- Gate::new(),
-                pool: pool.cast(),
+                pool: ManuallyDrop::new(pool),
             }),
             GFP_KERNEL,
-        )
-        .inspect_err(|_| {
-            // SAFETY: It was leaked above, and nobody else has it.
-            drop(unsafe { KBox::from_raw(pool.as_ptr()) });
-        })?;
-        let action = Arc::into_raw(shared.clone()).cast_mut().cast();
+        )?;
+        let action = Arc::into_raw(this.clone()).cast_mut().cast();
 
         // SAFETY: `dev` is bound. If this fails, the action has run.
         to_result(unsafe {
             bindings::devm_add_action_or_reset(as_raw(dev), Some(revoke), action)
         })?;
-        Ok(RevocablePool {
-            shared,
-            payload: PhantomData,
-        })
+        Ok(this)
     }
 }
 
@@ -223,11 +195,9 @@ impl<T: Payload + ?Sized> RevocablePool<T> {
     /// # }
     /// ```
     pub fn with<R>(&self, access: impl FnOnce(&Pool<'_, T>) -> R) -> Option<R> {
-        let _inside = self.shared.gate.enter()?;
+        let _inside = self.gate.enter()?;
 
-        // SAFETY: By the type invariants of `Shared` it is a pool of `T`, and stays while this is
-        // inside.
-        Some(access(unsafe { self.shared.pool.cast().as_ref() }))
+        Some(access(&self.pool))
     }
 
     /// A block to be held for as long as one likes. Any context that `flags` allow.
@@ -239,7 +209,7 @@ impl<T: Payload + ?Sized> RevocablePool<T> {
     /// # Examples
     ///
     /// See [`RevocablePool`].
-    pub fn alloc(&self, flags: Flags) -> Result<HeldBlock<T>> {
+    pub fn alloc(self: &Arc<Self>, flags: Flags) -> Result<HeldBlock<T>> {
         self.with(|pool| {
             let block: Block<'_, T> = pool.alloc(flags)?;
 
@@ -263,7 +233,7 @@ impl<T: Payload + ?Sized> RevocablePool<T> {
     /// # Examples
     ///
     /// See [`RevocablePool`].
-    pub fn zalloc(&self, flags: Flags) -> Result<HeldBlock<T>> {
+    pub fn zalloc(self: &Arc<Self>, flags: Flags) -> Result<HeldBlock<T>> {
         self.alloc(flags | __GFP_ZERO)
     }
 }
@@ -276,7 +246,7 @@ impl<T: Payload + ?Sized> RevocablePool<T> {
 ///
 /// See [`RevocablePool`].
 pub struct HeldBlock<T: Payload + ?Sized = [u8]> {
-    pool: RevocablePool<T>,
+    pool: Arc<RevocablePool<T>>,
     block: ManuallyDrop<Block<'static, T>>,
 }
 
@@ -288,7 +258,7 @@ impl<T: Payload + ?Sized> HeldBlock<T> {
     ///
     /// See [`RevocablePool`].
     pub fn with<R>(&self, access: impl FnOnce(&Block<'_, T>) -> R) -> Option<R> {
-        let _inside = self.pool.shared.gate.enter()?;
+        let _inside = self.pool.gate.enter()?;
 
         Some(access(&self.block))
     }
@@ -321,7 +291,7 @@ impl<T: Payload + ?Sized> HeldBlock<T> {
     /// }
     /// ```
     pub fn with_mut<R>(&mut self, access: impl FnOnce(&mut Block<'_, T>) -> R) -> Option<R> {
-        let _inside = self.pool.shared.gate.enter()?;
+        let _inside = self.pool.gate.enter()?;
 
         // SAFETY: A block is the same whatever its lifetime, which here is that of the access. For
         // `access` it is any, so no other block can be put in its place but one that lives longer.
@@ -333,7 +303,7 @@ impl<T: Payload + ?Sized> HeldBlock<T> {
 
 impl<T: Payload + ?Sized> Drop for HeldBlock<T> {
     fn drop(&mut self) {
-        if let Some(_inside) = self.pool.shared.gate.enter() {
+        if let Some(_inside) = self.pool.gate.enter() {
             // SAFETY: The pool is there, and the block is not used after this.
             unsafe { ManuallyDrop::drop(&mut self.block) };
         }

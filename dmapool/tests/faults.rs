@@ -30,9 +30,12 @@ use kernel::{
         Device, //
     },
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
     }, //
 };
 
@@ -317,7 +320,7 @@ mod suite {
             let options = Options::new().tokens().addresses();
             let new = || {
                 // SAFETY: This module stays.
-                let pool: RevocablePool<WithState<u64, u64>> = unsafe {
+                let pool: Arc<RevocablePool<WithState<u64, u64>>> = unsafe {
                     Pool::revocable_by(device.bound(), c"fault", Geometry::of(), options)?
                 };
 

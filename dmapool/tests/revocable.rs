@@ -37,7 +37,7 @@ use kernel::{
 
 type Payload = WithState<u64, u32>;
 
-fn new_pool(device: &TestDevice, options: Options) -> Result<RevocablePool<Payload>> {
+fn new_pool(device: &TestDevice, options: Options) -> Result<Arc<RevocablePool<Payload>>> {
     // SAFETY: This module stays.
     unsafe { Pool::revocable_by(device.bound(), c"revocable", Geometry::of(), options) }
 }

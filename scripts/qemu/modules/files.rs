@@ -64,7 +64,7 @@ type Data = WithState<[u8; SIZE], usize>;
 /// The device, for whoever has it open, bound or not.
 #[pin_data]
 struct Edu {
-    pool: RevocablePool<Data>,
+    pool: Arc<RevocablePool<Data>>,
     bar: pci::DevresBar<{ edu::END }>,
     /// It does one thing at a time.
     #[pin]
