@@ -242,8 +242,7 @@ impl RawPool<'_> {
         // SAFETY: By the type invariants there is a map if frees are checked.
         let map = unsafe { self.by_address.as_ref().unwrap_unchecked() };
 
-        if let Some(entry) = map.first(self.number_of(dma)) {
-            let (slab, page) = entry.page();
+        if let Some((slab, page)) = map.first(self.number_of(dma)) {
             // SAFETY: The page is in the map.
             let memory = unsafe { slab.memory(page) };
             // An address below the page wraps to a distance at which no block begins.

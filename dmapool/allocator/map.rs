@@ -127,26 +127,15 @@ fn places_from(number: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What is in a place of a map that is not null.
-#[derive(Clone, Copy)]
-pub(crate) struct Entry<'map>(NonNull<Word>, PhantomData<&'map Map>);
+/// What is in `place`, if that is not null: a slab, and the number of one of its pages.
+#[inline(always)]
+fn read(place: &Place) -> Option<(Slab<'_>, u32)> {
+    let entry = NonNull::new(read_once(place))?;
+    // SAFETY: By the invariants of `Table` this is a slab, which lives as long as the table.
+    let (slab, page) = unsafe { Slab::from_raw_with(entry) };
 
-impl<'map> Entry<'map> {
-    /// What is in `place`, if it is not null.
-    #[inline(always)]
-    fn of(place: &'map Place) -> Option<Self> {
-        Some(Self(NonNull::new(read_once(place))?, PhantomData))
-    }
-
-    /// The slab, and the number of the page.
-    #[inline(always)]
-    pub(crate) fn page(self) -> (Slab<'map>, u32) {
-        // SAFETY: By the invariants of `Table` this is a slab, which lives as long as the map.
-        let (slab, page) = unsafe { Slab::from_raw_with(self.0) };
-
-        // CAST: A slab has some pages.
-        (slab, page as u32)
-    }
+    // CAST: A slab has some pages.
+    Some((slab, page as u32))
 }
 
 /// Slabs by a number.
@@ -182,9 +171,9 @@ impl Map {
 
     /// The page that stands first at `number`, if any does; it may be another one's. Any context.
     #[inline(always)]
-    pub(crate) fn first(&self, number: u64) -> Option<Entry<'_>> {
+    pub(crate) fn first(&self, number: u64) -> Option<(Slab<'_>, u32)> {
         // CAST: Both have 64 bits.
-        Entry::of(self.newest().place(number as usize))
+        read(self.newest().place(number as usize))
     }
 
     /// The page at `number` of which `is_sought` says so. Any context.
@@ -199,19 +188,15 @@ impl Map {
         loop {
             // CAST: Both have 64 bits.
             let found = places_from(number)
-                .map_while(|number| Entry::of(table.place(number)))
-                .find(|entry| {
-                    let (slab, page) = entry.page();
+                .map_while(|number| read(table.place(number)))
+                .find(|&(slab, page)| is_sought(slab, page));
 
-                    is_sought(slab, page)
-                });
-
-            if let Some(entry) = found {
+            if let Some((slab, page)) = found {
                 // If there is no room, it is found where it was.
-                if !core::ptr::eq(table, newest) && newest.claim_place(&newest.moved) {
-                    newest.enter(number, entry.0);
+                if !ptr::eq(table, newest) && newest.claim_place(&newest.moved) {
+                    newest.enter(number, slab.as_raw_with(page));
                 }
-                return Some(entry.page());
+                return found;
             }
             // SAFETY: By the type invariants it is null or a table that lives as long.
             table = unsafe { table.older.as_ref() }?;

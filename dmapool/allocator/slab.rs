@@ -104,11 +104,9 @@ impl<'pool> Slab<'pool> {
             for page in 0..layout.pages {
                 this.page_ptr(page).write(UnsafeCell::new(None));
             }
-            (layout.state.make)(this.states(layout), layout.bits() as usize);
+            (layout.state.make)(this.state_of(0, layout), layout.bits() as usize);
             if layout.counts {
-                let counts = first.byte_add(allocation.counts).cast();
-
-                TokenCount::init(counts, layout.bits() as usize);
+                TokenCount::init(this.beside(allocation.counts, 0), layout.bits() as usize);
             }
         }
         Ok(this)
@@ -138,7 +136,7 @@ impl<'pool> Slab<'pool> {
         // SAFETY: The slab has so many, and `Kmalloc` made the allocation in `Slab::new`, with this
         // layout.
         unsafe {
-            (layout.state.end)(self.states(layout), layout.bits() as usize);
+            (layout.state.end)(self.state_of(0, layout), layout.bits() as usize);
             Kmalloc::free(self.0.byte_sub(words).cast(), whole);
         }
     }
@@ -264,45 +262,31 @@ impl<'pool> Slab<'pool> {
 
 /// What stands beside its blocks.
 impl<'pool> Slab<'pool> {
+    /// What stands beside block `bit`, which is none of a twin, in the array that begins `distance`
+    /// bytes from the words.
+    ///
+    /// # Safety
+    ///
+    /// There must be such an array, and the slab have that bit.
+    #[inline]
+    unsafe fn beside<S>(self, distance: usize, bit: u32) -> NonNull<S> {
+        // SAFETY: The caller vouches for both.
+        // CAST: Widening.
+        unsafe { self.0.byte_add(distance).cast::<S>().add(bit as usize) }
+    }
+
     /// The count of block `bit`, which is none of a twin, if blocks can go out.
     pub(crate) fn count_of(self, bit: u32, layout: &SlabLayout) -> Option<&'pool TokenCount> {
-        if !layout.counts || bit >= layout.bits() {
-            return None;
-        }
-        let counts = layout.allocation.counts;
-
-        // SAFETY: By the type invariants the slab has that many counts, at that distance from its
-        // words, and they live for `'pool`.
-        Some(unsafe {
-            self.0
-                .byte_add(counts)
-                .cast::<TokenCount>()
-                .add(bit as usize)
-                .as_ref()
-        })
+        // SAFETY: By the type invariants the slab has that many, which live for `'pool`.
+        (layout.counts && bit < layout.bits())
+            .then(|| unsafe { self.beside(layout.allocation.counts, bit).as_ref() })
     }
 
     /// What is noted of the owner of block `bit`, which is none of a twin, if anything is.
     pub(crate) fn track_of(self, bit: u32, layout: &SlabLayout) -> Option<&'pool Track> {
-        if !layout.tracks || bit >= layout.bits() {
-            return None;
-        }
-        let tracks = layout.allocation.tracks;
-
-        // SAFETY: By the type invariants the slab has that many of them, which live for `'pool`.
-        // All zeroes, as which they begin, is one without an owner.
-        unsafe {
-            let first = self.0.byte_add(tracks).cast::<Track>();
-
-            Some(first.add(bit as usize).as_ref())
-        }
-    }
-
-    /// The first of what the driver has beside its blocks, by their bits.
-    #[inline]
-    fn states(self, layout: &SlabLayout) -> NonNull<u8> {
-        // SAFETY: By the type invariants they lie there.
-        unsafe { self.0.byte_add(layout.allocation.states).cast() }
+        // SAFETY: As above. All zeroes, as which they begin, is one without an owner.
+        (layout.tracks && bit < layout.bits())
+            .then(|| unsafe { self.beside(layout.allocation.tracks, bit).as_ref() })
     }
 
     /// What the driver has beside the block of `bit`, which may be that of a twin.
@@ -312,11 +296,8 @@ impl<'pool> Slab<'pool> {
     /// The slab must have that bit, and the pool such values.
     #[inline]
     pub(crate) unsafe fn state_of<S>(self, bit: u32, layout: &SlabLayout) -> NonNull<S> {
-        let index = bit & !layout.twin;
-
         // SAFETY: There is one for each bit that is none of a twin.
-        // CAST: Widening.
-        unsafe { self.states(layout).cast::<S>().add(index as usize) }
+        unsafe { self.beside(layout.allocation.states, bit & !layout.twin) }
     }
 }
 

@@ -639,20 +639,17 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
         if !context::may_sleep() {
             return;
         }
+        let owned = self.owned.as_ptr();
         // SAFETY: By the type invariants this is there, and so is its owner.
-        let removed = to_result(unsafe {
-            bindings::devm_remove_action_nowarn(
-                self.owned.as_ref().owner,
-                Some(destroy),
-                self.owned.as_ptr().cast(),
-            )
-        });
+        let removed = unsafe {
+            bindings::devm_remove_action_nowarn((*owned).owner, Some(destroy), owned.cast())
+        };
 
         // If devres has run already, it has kept the pool for good.
-        if removed.is_ok() {
+        if removed == 0 {
             // SAFETY: By the type invariants the pool is in a box, and nobody else has it now: not
             // devres, and nobody who borrows, because `self` was passed by value.
-            drop(unsafe { KBox::from_raw(self.owned.as_ptr()) });
+            drop(unsafe { KBox::from_raw(owned) });
         }
     }
 }

@@ -358,15 +358,11 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
         flags: Flags,
     ) -> Result {
         blocks.fill_with(|| None);
-
-        let result = blocks.iter_mut().try_for_each(|element| {
-            *element = Some(self.alloc(flags)?);
-            Ok(())
-        });
-        if result.is_err() {
+        if self.fill_empty(&mut *blocks, flags) < blocks.len() {
             blocks.fill_with(|| None);
+            return Err(ENOMEM);
         }
-        result
+        Ok(())
     }
 
     /// Allocates a block for each of `places` that is `None`, as far as there are blocks, from the
@@ -419,16 +415,11 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
     where
         T: 'a,
     {
-        let mut filled = 0usize;
-
-        for place in places.into_iter().filter(|place| place.is_none()) {
-            let Ok(block) = self.alloc(flags) else {
-                break;
-            };
-            *place = Some(block);
-            filled = filled.wrapping_add(1);
-        }
-        filled
+        places
+            .into_iter()
+            .filter(|place| place.is_none())
+            .map_while(|place| self.alloc(flags).map(|block| *place = Some(block)).ok())
+            .fold(0, |filled, ()| filled.wrapping_add(1))
     }
 
     /// Grows the pool until it has `count` free blocks, so that it need not grow soon.
@@ -550,12 +541,6 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
         // SAFETY: As in `from_raw`.
         Ok(unsafe { Block::new(block) })
-    }
-
-    /// See [`RawPool::unpublished_slabs`].
-    #[cfg(CONFIG_RUST_DMAPOOL_KUNIT_TEST)]
-    pub(crate) fn unpublished_slabs(&self) -> usize {
-        self.raw().unpublished_slabs()
     }
 
     /// The geometry of the pool's blocks. Any context.

@@ -5,8 +5,7 @@
 use super::super::{
     allocator::{
         map::Map,
-        pool::RawPool,
-        slab::Slab, //
+        pool::RawPool, //
     },
     sys::prelude::*, //
 };
@@ -43,23 +42,17 @@ impl RawPool<'_> {
         };
         let layout = &self.layout;
         let map = Map::new()?;
-        let pages_of = |slab| (0..layout.pages).map(move |page| (slab, page));
-        let in_use = self
-            .chunks
-            .slabs()
-            .flat_map(pages_of)
-            .filter(|&(slab, page): &(Slab<'_>, u32)| slab.count_live(page, layout) != 0);
-        let reserved = self.reserve.slabs().flat_map(pages_of);
 
-        for (slab, page) in Iterator::chain(in_use, reserved) {
-            // SAFETY: The page has blocks, and nobody else uses the pool.
-            let Some(memory) = (unsafe { slab.memory_if_there(page) }) else {
-                continue;
-            };
+        for slab in self.slabs() {
+            for page in 0..layout.pages {
+                let stays = slab.chunk().is_of_reserve() || slab.count_live(page, layout) != 0;
+                // SAFETY: Nobody else uses the pool.
+                let memory = unsafe { slab.memory_if_there(page) }.filter(|_| stays);
 
-            for number in self.numbers_of(memory) {
-                // SAFETY: The slab is of this pool.
-                unsafe { map.claim(GFP_KERNEL)?.enter(number, slab, page) };
+                for number in memory.into_iter().flat_map(|it| self.numbers_of(it)) {
+                    // SAFETY: The slab is of this pool, and the page has blocks.
+                    unsafe { map.claim(GFP_KERNEL)?.enter(number, slab, page) };
+                }
             }
         }
         // SAFETY: The caller vouches for it.

@@ -338,9 +338,7 @@ fn not_first(pool: &CPool, held: &[CBlock]) -> Result<usize> {
     let pool = pool.raw();
     let map = pool.by_address.as_ref().ok_or(EINVAL)?;
     let is_first = |dma: u64| {
-        map.first(pool.number_of(dma)).is_some_and(|entry| {
-            let (slab, page) = entry.page();
-
+        map.first(pool.number_of(dma)).is_some_and(|(slab, page)| {
             // SAFETY: The page is in the map.
             unsafe { slab.memory(page) }.dma_address() == dma
         })

@@ -225,7 +225,7 @@ pub(super) fn fill(block: &Block<'_>, value: u8) {
 /// Whether the pool holds exactly `live` blocks, and all others can be found. Nobody may use it
 /// meanwhile.
 pub(super) fn holds(pool: &Pool<'_>, live: usize) -> bool {
-    pool.unpublished_slabs() == 0 && pool.statistics().live == live as u64
+    pool.instance().raw.unpublished_slabs() == 0 && pool.statistics().live == live as u64
 }
 
 /// Allocates a block; or none if there is none, and the kernel is a real-time one, on which a pool
