@@ -37,7 +37,7 @@ impl RawPool<'_> {
         // Without this, misuse would show only when growing.
         gfp::might_alloc(flags);
 
-        let block = match self.alloc_at_once() {
+        let block = match self.alloc_at_once::<false>() {
             Some(block) => block,
             None => self.find_or_grow(flags)?,
         };
@@ -49,9 +49,9 @@ impl RawPool<'_> {
     }
 
     /// Allocates a block if this CPU's word has one at once, and leaves in it what there is. `None`
-    /// if somebody traces that, too.
+    /// if somebody traces that, too. `CHECKED` says whether frees are checked in this pool.
     #[inline(always)]
-    pub(crate) fn alloc_at_once(&self) -> Option<Allocated<'_>> {
+    pub(crate) fn alloc_at_once<const CHECKED: bool>(&self) -> Option<Allocated<'_>> {
         if trace::alloc::is_on() {
             return None;
         }
@@ -59,24 +59,28 @@ impl RawPool<'_> {
         let (slab, number) = cpu.current_word();
         // SAFETY: The slab has that word.
         let word = unsafe { slab.word_at(number) };
-        let bits = word.bits();
+        // Where frees are checked, nobody takes a block before the map leads to it.
+        let exist = if CHECKED { slab.exists() } else { u64::MAX };
+        let bits = word.bits() & exist;
         if bits == 0 {
             return None;
         }
-        let bit = bits.trailing_zeros();
-        let before = word.take(1u64.wrapping_shl(bit));
-
-        // Somebody else writes to the word.
-        if before != bits {
+        let bit = bit_of(number, bits.trailing_zeros());
+        // SAFETY: The slab has that bit.
+        if !unsafe { slab.take_bit(bit) } {
             self.use_twins();
-            if before & bits & bits.wrapping_neg() == 0 {
-                return None;
-            }
+            return None;
         }
+        // Somebody else writes to the word. Where frees are checked there are no twins.
+        if !CHECKED && word.bits() != bits & bits.wrapping_sub(1) {
+            self.use_twins();
+        }
+        let flip = if CHECKED { 0 } else { cpu.flip() };
+
         // INVARIANT: This thread has taken the bit.
         Some(Allocated {
             slab,
-            place: self.layout.place_of(bit_of(number, bit), cpu.flip()),
+            place: self.layout.place_of(bit, flip),
         })
     }
 
@@ -92,7 +96,7 @@ impl RawPool<'_> {
         gfp::might_alloc(flags);
 
         // SAFETY: The caller vouches for `dma`.
-        match self.take_checked() {
+        match self.alloc_at_once::<true>() {
             Some(block) => unsafe { self.hand_out(block, flags, dma) },
             None => unsafe { self.alloc_checked_slow(flags, dma) },
         }
@@ -128,31 +132,6 @@ impl RawPool<'_> {
             }
         }
         address
-    }
-
-    /// As [`RawPool::alloc_at_once`], in a pool in which frees are checked.
-    #[inline(always)]
-    fn take_checked(&self) -> Option<Allocated<'_>> {
-        if trace::alloc::is_on() {
-            return None;
-        }
-        let (slab, number) = self.cpus.this().current_word();
-        // Nobody takes a block before the map leads to it.
-        // SAFETY: The slab has that word.
-        let free = unsafe { slab.word_at(number) }.bits() & slab.exists();
-        if free == 0 {
-            return None;
-        }
-        let bit = bit_of(number, free.trailing_zeros());
-        // SAFETY: The slab has that bit.
-        if !unsafe { slab.take_bit(bit) } {
-            return None;
-        }
-        // INVARIANT: This thread has taken the bit.
-        Some(Allocated {
-            slab,
-            place: self.layout.place_of(bit, 0),
-        })
     }
 
     /// Has the blocks that this CPU allocates be given back by the other one of their twins:

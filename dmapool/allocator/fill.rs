@@ -125,9 +125,11 @@ impl RawPool<'_> {
     pub(crate) unsafe fn fill_freed(&self, block: &Allocated<'_>) {
         let (slab, bit, addresses) = (block.slab, block.bit(&self.layout), block.addresses());
 
-        // SAFETY: As in `fill_debugged`. Without a red zone, nothing is behind the end.
+        // SAFETY: As in `fill_debugged`.
         unsafe {
-            self.look(slab, bit, addresses, self.whole());
+            if parameters().has_red_zones() {
+                self.look(slab, bit, addresses, self.whole());
+            }
             if let Some(value) = self.policy.on_free() {
                 addresses.0.write_bytes(value, self.geometry().stride());
             }

@@ -426,13 +426,16 @@ impl<'a, T: Payload + ?Sized> IoBase<'a> for &'a Block<'_, T> {
 /// panic if the lengths differ. A block has as many elements as fit into what was asked for,
 /// [`RawGeometry::size`].
 impl<T: FromBytes + IntoBytes, P: Payload<Contents = [T]> + ?Sized> Block<'_, P> {
-    /// The block as bytes.
+    /// The block as bytes, if it has `len` elements.
     #[inline]
-    fn bytes(&self) -> CoherentView<'_, [u8]> {
+    fn bytes(&self, len: usize) -> Result<CoherentView<'_, [u8]>> {
+        if self.as_ptr().len() != len {
+            return Err(EINVAL);
+        }
         let bytes = ptr::slice_from_raw_parts_mut(self.block.as_ptr(), self.size());
 
         // SAFETY: So many belong to the block, which is part of the page's memory.
-        unsafe { CoherentIoBackend::project_view(self.block.memory().as_view(), bytes) }
+        Ok(unsafe { CoherentIoBackend::project_view(self.block.memory().as_view(), bytes) })
     }
 
     /// Copies `data` into the block. Any context.
@@ -469,11 +472,10 @@ impl<T: FromBytes + IntoBytes, P: Payload<Contents = [T]> + ?Sized> Block<'_, P>
     /// ```
     #[inline]
     pub fn copy_from_slice(&self, data: &[T]) -> Result {
-        if self.as_ptr().len() != data.len() {
-            return Err(EINVAL);
-        }
+        let block = self.bytes(data.len())?;
+
         // SAFETY: `data` is as long as the block, which no reference refers to.
-        unsafe { CoherentIoBackend::copy_to_io(self.bytes(), data.as_ptr().cast()) };
+        unsafe { CoherentIoBackend::copy_to_io(block, data.as_ptr().cast()) };
         Ok(())
     }
 
@@ -496,12 +498,11 @@ impl<T: FromBytes + IntoBytes, P: Payload<Contents = [T]> + ?Sized> Block<'_, P>
     /// ```
     #[inline]
     pub fn copy_to_slice(&self, data: &mut [T]) -> Result {
-        if self.as_ptr().len() != data.len() {
-            return Err(EINVAL);
-        }
+        let block = self.bytes(data.len())?;
+
         // SAFETY: `data` is as long as the block, which no reference refers to; and any bytes are
         // a `T`.
-        unsafe { CoherentIoBackend::copy_from_io(self.bytes(), data.as_mut_ptr().cast()) };
+        unsafe { CoherentIoBackend::copy_from_io(block, data.as_mut_ptr().cast()) };
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 #include <linux/bitops.h>
 #include <linux/cpumask.h>
+#include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/preempt.h>
@@ -72,6 +73,10 @@ __rust_helper bool rust_dmapool_take_bit(unsigned long *words, unsigned long bit
 {
 	return test_and_clear_bit(bit, words);
 }
+#ifdef MODULE
+/* Allocating is compiled into the users of this module. */
+EXPORT_SYMBOL_GPL(rust_dmapool_take_bit);
+#endif
 
 /* One more than the highest number of a CPU that is online. */
 __rust_helper u32 rust_dmapool_cpus_online(void)
