@@ -95,9 +95,10 @@ impl RawPool<'_> {
     pub(crate) unsafe fn alloc_checked(&self, flags: Flags, dma: *mut DmaAddress) -> *mut u8 {
         gfp::might_alloc(flags);
 
-        // SAFETY: The caller vouches for `dma`.
         match self.alloc_at_once::<true>() {
+            // SAFETY: The caller vouches for `dma`.
             Some(block) => unsafe { self.hand_out(block, flags, dma) },
+            // SAFETY: As above.
             None => unsafe { self.alloc_checked_slow(flags, dma) },
         }
     }

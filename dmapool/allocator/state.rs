@@ -13,8 +13,8 @@ pub(crate) const MOST_ALIGN: usize = 64;
 ///
 /// # Invariants
 ///
-/// The layout is that of a type, which is aligned to [`MOST_ALIGN`] at most. `make` makes so many of
-/// them where there is room, one after the other, and `end` ends them.
+/// The layout is that of a type, which is aligned to [`MOST_ALIGN`] at most. `make` makes so many
+/// of them where there is room, one after the other, and `end` ends them.
 #[derive(Clone, Copy)]
 pub(crate) struct StateLayout {
     layout: Layout,
