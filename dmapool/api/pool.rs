@@ -559,7 +559,7 @@ impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {
 
     /// The device that the pool's memory is mapped for. Any context.
     ///
-    /// It is not known to be bound: a [`RevocablePool`](crate::RevocablePool) is there until devres
+    /// It is not known to be bound: a [`RevocablePool`] is there until devres
     /// comes to it, which begins with what was made after it.
     ///
     /// # Examples

@@ -49,7 +49,7 @@ unsafe impl Send for Listed {}
 global_lock! {
     // SAFETY: Nobody takes it before `IS_READY` says so.
     /// All pools, by their addresses.
-    unsafe(uninit) static LIST: Mutex<Option<RBTree<usize, Listed>>> = None;
+    unsafe(uninit) static ALL_POOLS: Mutex<Option<RBTree<usize, Listed>>> = None;
 }
 
 /// Whether there is a list. Whoever makes a pool earlier than that does without.
@@ -62,8 +62,8 @@ static IS_READY: Atomic<bool> = Atomic::new(false);
 /// To be called once.
 pub(crate) unsafe fn init() {
     // SAFETY: The caller calls this once, and nobody takes the lock before the store below.
-    unsafe { LIST.init() };
-    *LIST.lock() = Some(RBTree::new());
+    unsafe { ALL_POOLS.init() };
+    *ALL_POOLS.lock() = Some(RBTree::new());
     // Release: pairs with the load in `is_ready`.
     IS_READY.store(true, Release);
 }
@@ -85,7 +85,7 @@ pub(crate) fn create_files() {
 pub(crate) fn exit() {
     // SAFETY: They were made by `create_files`.
     unsafe { rust_dmapool_debugfs_exit() };
-    let list = LIST.lock().take();
+    let list = ALL_POOLS.lock().take();
 
     // As in `unlist`.
     drop(list);
@@ -109,7 +109,7 @@ pub(crate) unsafe fn list(pool: &RawPool<'_>) -> Result {
         pool: NonNull::from(pool).cast(),
         dev: pool.dev.into(),
     };
-    let mut list = LIST.lock();
+    let mut list = ALL_POOLS.lock();
     let list = list.as_mut().ok_or(ENOENT)?;
 
     list.try_create_and_insert(ptr::from_ref(pool).addr(), listed, GFP_KERNEL)?;
@@ -121,7 +121,7 @@ pub(crate) fn unlist(pool: &RawPool<'_>) {
     if !is_ready() {
         return;
     }
-    let listed = LIST
+    let listed = ALL_POOLS
         .lock()
         .as_mut()
         .and_then(|list| list.remove(&ptr::from_ref(pool).addr()));
@@ -152,7 +152,7 @@ unsafe fn show_all(
 ) -> c_int {
     // SAFETY: The caller vouches for the file.
     let mut f = SeqWriter(unsafe { SeqFile::from_raw(file) });
-    let list = LIST.lock();
+    let list = ALL_POOLS.lock();
     let mut pools = list.iter().flat_map(|list| list.values());
 
     // SAFETY: By the type invariants it exists, and stays while the list is locked.
