@@ -1,41 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tracepoints, which `dmapool/sys/trace.h` defines.
+//! The tracepoints, which `dmapool/sys/dmapool_trace.h` defines.
 //!
 //! Whether somebody looks at one is a static branch: an instruction that does nothing until the
-//! kernel patches it. `declare_trace!` of the kernel crate has that for tracepoints of the kernel.
+//! kernel patches it.
 
 use super::super::sys::prelude::*;
 use super::pool::RawPool;
+#[cfg(all(CONFIG_TRACEPOINTS, not(all(MODULE, CONFIG_JUMP_LABEL))))]
+use kernel::static_branch_unlikely as static_branch;
+
+// What the crate `kernel` has of that name reads a file that packaged headers lack.
+#[cfg(all(CONFIG_TRACEPOINTS, MODULE, CONFIG_JUMP_LABEL))]
+macro_rules! static_branch {
+    ($key:path, $type:ty, $field:ident) => {'is_on: {
+        kernel::asm!(
+            include!(concat!(env!("DMAPOOL_OBJ"), "/dmapool/sys/static_branch.rs"));
+            l_yes = label { break 'is_on true },
+            symb = sym $key,
+            off = const core::mem::offset_of!($type, $field),
+            branch = const 0,
+            options(nomem, nostack, preserves_flags)
+        );
+        false
+    }};
+}
 
 macro_rules! tracepoints {
     ($($event:ident: $size:ident($($arg:ident: $type:ty),*);)*) => {$(
-        #[cfg(all(MODULE, CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL))]
-        kernel::macros::paste! { pub(crate) mod $event {
+        pub(crate) mod $event {
             use super::*;
 
+            #[cfg(CONFIG_TRACEPOINTS)]
+            #[allow(improper_ctypes)]
             extern "C" {
-                /// A `struct tracepoint`.
-                static [< __tracepoint_rust_dmapool_ $event >]: c_void;
-                fn [< rust_do_trace_rust_dmapool_ $event >](
+                #[link_name = concat!("__tracepoint_rust_dmapool_", stringify!($event))]
+                static TRACEPOINT: bindings::tracepoint;
+                #[link_name = concat!("rust_do_trace_rust_dmapool_", stringify!($event))]
+                fn trace(
                     dev: *const c_void, pool: *const c_char, size: usize, $($arg: $type),*
                 );
             }
 
-            /// Whether somebody looks at it.
+            /// Whether somebody looks at it. If the kernel has no tracepoints, nobody does.
             #[inline(always)]
             pub(crate) fn is_on() -> bool {
-                // SAFETY: The code is that of a branch for a static key, which the tracepoint has.
-                unsafe {
-                    kernel::asm!(
-                        include!(concat!(env!("DMAPOOL_OBJ"), "/dmapool/sys/static_branch.rs"));
-                        l_yes = label { return true },
-                        symb = sym [< __tracepoint_rust_dmapool_ $event >],
-                        off = const core::mem::offset_of!(bindings::tracepoint, key),
-                        branch = const 0,
-                        options(nomem, nostack, preserves_flags)
-                    )
-                };
+                #[cfg(CONFIG_TRACEPOINTS)]
+                // SAFETY: The key is that of a tracepoint of C.
+                return unsafe { static_branch!(TRACEPOINT, bindings::tracepoint, key) };
+                #[cfg(not(CONFIG_TRACEPOINTS))]
                 false
             }
 
@@ -48,27 +61,15 @@ macro_rules! tracepoints {
 
             #[cold]
             #[inline(never)]
+            #[cfg_attr(not(CONFIG_TRACEPOINTS), allow(unused_variables))]
             fn record(pool: &RawPool<'_>, $($arg: $type),*) {
-                let dev = ptr::from_ref(pool.dev).cast();
-                let (name, size) = (pool.name.as_char_ptr(), pool.geometry().$size());
-
+                #[cfg(CONFIG_TRACEPOINTS)]
                 // SAFETY: The device is one, and the name a string. No other address is followed.
-                unsafe { [< rust_do_trace_rust_dmapool_ $event >](dev, name, size, $($arg),*) };
+                unsafe {
+                    let name = pool.name.as_char_ptr();
+                    trace(ptr::from_ref(pool.dev).cast(), name, pool.geometry().$size(), $($arg),*)
+                };
             }
-        }}
-
-        /// The kernel has no tracepoints, or does not patch code, or this is part of it.
-        #[cfg(not(all(MODULE, CONFIG_TRACEPOINTS, CONFIG_JUMP_LABEL)))]
-        pub(crate) mod $event {
-            use super::*;
-
-            // For most of them, `call` is all that is used.
-            #[allow(dead_code)]
-            pub(crate) const fn is_on() -> bool {
-                false
-            }
-
-            pub(crate) fn call(_pool: &RawPool<'_>, $(_: $type),*) {}
         }
     )*};
 }

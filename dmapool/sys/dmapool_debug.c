@@ -25,7 +25,6 @@ static unsigned int save_stack(unsigned long *entries, unsigned int size)
 #endif
 }
 
-#ifdef MODULE
 void *rust_dmapool_caller(void)
 {
 	unsigned long entries[16];
@@ -33,7 +32,6 @@ void *rust_dmapool_caller(void)
 
 	return (void *)rust_dmapool_caller_in(entries, count);
 }
-#endif
 
 void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, dma_addr_t dma, gfp_t flags)
 {

@@ -127,7 +127,16 @@ module_param_named(track, rust_dmapool_parameters.track, bool, 0444);
 module_param_named(redzone, rust_dmapool_parameters.redzone, uint, 0444);
 module_param_named(quarantine, rust_dmapool_parameters.quarantine, uint, 0444);
 
-/* The first address on the stack that is not the pool's own, by its name. */
+/* By the name of a function. In Rust, kernel::dma::pool is part of it. */
+static bool is_of_pool(const char *name)
+{
+	if (str_has_prefix(name, "_R"))
+		return strstr(name, "3dma4pool");
+	return strstr(name, "rust_dmapool_") || str_has_prefix(name, "dma_pool_") ||
+	       str_has_prefix(name, "dmam_pool_");
+}
+
+/* The first address on the stack that is not the pool's own. */
 unsigned long rust_dmapool_caller_in(const unsigned long *entries, unsigned int count)
 {
 	char name[KSYM_SYMBOL_LEN];
@@ -135,9 +144,7 @@ unsigned long rust_dmapool_caller_in(const unsigned long *entries, unsigned int 
 
 	for (i = 0; i < count; i++) {
 		sprint_symbol_no_offset(name, entries[i]);
-		/* In Rust, kernel::dma::pool is part of it. */
-		if (!strstr(name, "3dma4pool") && !strstr(name, "dmapool") &&
-		    !strstr(name, "dma_pool_"))
+		if (!is_of_pool(name))
 			return entries[i];
 	}
 	return 0;

@@ -6,7 +6,7 @@
 
 #define CREATE_TRACE_POINTS
 #define CREATE_RUST_TRACE_POINTS
-#include "trace.h"
+#include "dmapool_trace.h"
 
 /* Allocating and freeing are compiled into the users of this module. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(rust_dmapool_alloc);

@@ -94,5 +94,5 @@ TRACE_EVENT(rust_dmapool_bad_free,
 #undef TRACE_INCLUDE_PATH
 #define TRACE_INCLUDE_PATH .
 #undef TRACE_INCLUDE_FILE
-#define TRACE_INCLUDE_FILE trace
+#define TRACE_INCLUDE_FILE dmapool_trace
 #include <trace/define_trace.h>
