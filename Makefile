@@ -61,12 +61,13 @@ test-%:
 test-mutations:
 	@scripts/mutations/run
 
-# A whole kernel on this pool, all drivers of which have devices.
+# A whole kernel on this pool, all drivers of which have devices; then the samples, on the same one.
 test-in-tree:
 	@scripts/setup in-tree
 	@scripts/test in-tree
 	@scripts/steps/in-tree build >/dev/null
 	@scripts/qemu/run ../slow/in-tree
+	@scripts/qemu/run ../slow/in-tree-samples
 
 # The NVMe driver in Rust on the same kernel.
 test-rust-nvme-debug:

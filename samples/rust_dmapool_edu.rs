@@ -9,6 +9,12 @@
 //! has the device fetch each of them and bring it back into another block, and verifies that. It
 //! allocates and frees in process context and in its interrupt handler.
 
+// In a kernel tree, the pool is part of the crate kernel.
+#[cfg(CONFIG_DMAPOOL_RUST)]
+use kernel::dma::pool;
+#[cfg(not(CONFIG_DMAPOOL_RUST))]
+use rust_dmapool as pool;
+
 use kernel::{
     device::{
         Bound,
@@ -36,7 +42,7 @@ use kernel::{
     },
     time::msecs_to_jiffies, //
 };
-use rust_dmapool::{
+use pool::{
     Block,
     Geometry,
     Pool, //

@@ -14,6 +14,12 @@ use crate::{
     command::{
         Range,
         PAGE, //
+    },
+    pool::{
+        Block,
+        Geometry,
+        Options,
+        Pool, //
     }, //
 };
 use core::mem;
@@ -26,12 +32,6 @@ use kernel::{
     },
     pci,
     prelude::*, //
-};
-use rust_dmapool::{
-    Block,
-    Geometry,
-    Options,
-    Pool, //
 };
 
 const SMALL: usize = 32;

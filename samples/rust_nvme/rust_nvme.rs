@@ -30,6 +30,12 @@ mod registers;
 mod ring;
 mod slot;
 
+// In a kernel tree, the pool is part of the crate kernel.
+#[cfg(CONFIG_DMAPOOL_RUST)]
+use kernel::dma::pool;
+#[cfg(not(CONFIG_DMAPOOL_RUST))]
+use rust_dmapool as pool;
+
 use crate::{
     bridge::{
         Disk,
@@ -68,7 +74,7 @@ use kernel::{
         UniqueArc, //
     }, //
 };
-use rust_dmapool::lend_vectors;
+use pool::lend_vectors;
 
 /// Base class, subclass and interface of an NVMe controller for I/O.
 const CLASS: u32 = 0x01_08_02;
