@@ -165,7 +165,10 @@ use dmapool::{
         memory::pages_held,
         policy::parameters, //
     },
-    instance::debugfs,
+    instance::debugfs::{
+        rust_dmapool_debugfs_exit,
+        rust_dmapool_debugfs_init, //
+    },
     module::wait_for_last, //
 };
 use kernel::prelude::*;
@@ -178,9 +181,8 @@ struct Module;
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: A module is loaded once, and nobody else can have called into it.
-        unsafe { debugfs::init() };
-        debugfs::create_files();
+        // SAFETY: The function has no requirements but its context.
+        unsafe { rust_dmapool_debugfs_init() };
         // The kernel leaves out parameters that it does not know, and only warns of them.
         pr_info!("loaded with {:?}\n", parameters());
         Ok(Self)
@@ -190,7 +192,8 @@ impl kernel::Module for Module {
 impl Drop for Module {
     fn drop(&mut self) {
         wait_for_last();
-        debugfs::exit();
+        // SAFETY: What `init` has made.
+        unsafe { rust_dmapool_debugfs_exit() };
         pr_info!("unloaded, {} pages kept for devices\n", pages_held());
     }
 }

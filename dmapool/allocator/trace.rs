@@ -67,7 +67,7 @@ macro_rules! tracepoints {
                 // SAFETY: The device is one, and the name a string. No other address is followed.
                 unsafe {
                     let name = pool.name.as_char_ptr();
-                    trace(ptr::from_ref(pool.dev).cast(), name, pool.geometry().$size(), $($arg),*)
+                    trace(as_raw(pool.dev).cast(), name, pool.geometry().$size(), $($arg),*)
                 };
             }
         }

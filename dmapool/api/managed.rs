@@ -10,7 +10,6 @@ use super::super::sys::prelude::*;
 use super::{
     super::{
         allocator::options::Options,
-        instance::debugfs,
         sys::context, //
     },
     block::Block,
@@ -285,15 +284,12 @@ unsafe extern "C" fn destroy(owned: *mut c_void) {
         drop(unsafe { KBox::from_raw(owned) });
         return;
     }
-    let pool = &this.instance().raw;
+    let instance = this.instance();
 
-    pool.err(fmt!("kept, because the driver's data outlives its devres"));
-    debugfs::unlist(pool);
-}
-
-/// The C device; a [`Device`] is a transparent wrapper of it.
-pub(super) fn as_raw(dev: &Device) -> *mut bindings::device {
-    ptr::from_ref(dev).cast_mut().cast()
+    instance
+        .raw
+        .err(fmt!("kept, because the driver's data outlives its devres"));
+    instance.listed.leave();
 }
 
 impl<'bound, T: Payload + ?Sized> Pool<'bound, T> {

@@ -620,8 +620,6 @@ impl<T: Payload + ?Sized> Drop for Pool<'_, T> {
 /// Whether somebody has said which memory the device can reach. `dma_alloc_coherent()` warns if
 /// not.
 fn has_mask(dev: &Device<Bound>) -> bool {
-    let dev: *const bindings::device = ptr::from_ref(dev).cast();
-
     // SAFETY: The device is there, and drivers set its mask before they allocate.
-    unsafe { (*dev).coherent_dma_mask != 0 }
+    unsafe { (*as_raw(dev)).coherent_dma_mask != 0 }
 }

@@ -13,7 +13,6 @@ use super::{
     block::Block,
     gate::Gate,
     geometry::Geometry,
-    managed::as_raw,
     payload::Payload,
     pool::Pool, //
 };

@@ -2,12 +2,9 @@
 
 //! Interrupt vectors that a driver can keep in its data, beside their handlers.
 
-use super::{
-    super::{
-        module::ModuleRef,
-        sys::prelude::*, //
-    },
-    managed::as_raw, //
+use super::super::{
+    module::ModuleRef,
+    sys::prelude::*, //
 };
 use kernel::{
     device::Core,

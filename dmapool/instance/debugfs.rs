@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What pools there are, for people to read: two files in debugfs, which list all pools when they
-//! are read. A pool costs an entry in a list.
+//! What pools there are, for people to read: files in debugfs, which list all pools when they are
+//! read. A pool costs an entry in a list.
 //!
-//! The list is under a lock that whoever makes or drops a pool takes, and whoever reads. All of
-//! them may sleep.
+//! The list is C's, in `dmapool_debugfs.c`, under a lock that whoever makes or drops a pool takes,
+//! and whoever reads. All of them may sleep. Here is what is shown of a pool.
 
 use super::super::sys::prelude::*;
 use super::super::{
@@ -16,118 +16,46 @@ use super::super::{
 };
 use core::fmt::Write;
 use kernel::{
-    rbtree::RBTree,
     seq_file::SeqFile,
-    sync::{
-        aref::ARef,
-        global_lock, //
-    }, //
+    types::Opaque, //
 };
 
 // `dmapool_debugfs.c`
-#[cfg(MODULE)]
 extern "C" {
-    fn rust_dmapool_debugfs_init();
-    fn rust_dmapool_debugfs_exit();
+    #[cfg(MODULE)]
+    pub(crate) fn rust_dmapool_debugfs_init();
+    #[cfg(MODULE)]
+    pub(crate) fn rust_dmapool_debugfs_exit();
+    fn rust_dmapool_list(listed: *mut [usize; 4], dev: *mut bindings::device, pool: *const c_void);
+    fn rust_dmapool_unlist(listed: *mut [usize; 4]);
 }
 
-/// A pool that is listed.
-///
-/// # Invariants
-///
-/// It exists, and the device is its.
-struct Listed {
-    pool: NonNull<RawPool<'static>>,
-    /// For its name. Safe code may forget a pool, or drop it where it has to be kept: then it is
-    /// listed for longer than the device is bound.
-    dev: ARef<Device>,
-}
+/// The entry of a pool in the list: a `struct rust_dmapool_listed`, which is C's but for its size.
+pub(crate) struct Listed(Opaque<[usize; 4]>);
 
-// SAFETY: Any thread may look at a pool, and drop a reference to a device.
-unsafe impl Send for Listed {}
-
-global_lock! {
-    // SAFETY: Nobody takes it before `IS_READY` says so.
-    /// All pools, by their addresses.
-    unsafe(uninit) static ALL_POOLS: Mutex<Option<RBTree<usize, Listed>>> = None;
-}
-
-/// Whether there is a list. Whoever makes a pool earlier than that does without.
-static IS_READY: Atomic<bool> = Atomic::new(false);
-
-/// Makes the list. Process context; may sleep.
-///
-/// # Safety
-///
-/// To be called once.
-pub(crate) unsafe fn init() {
-    // SAFETY: The caller calls this once, and nobody takes the lock before the store below.
-    unsafe { ALL_POOLS.init() };
-    *ALL_POOLS.lock() = Some(RBTree::new());
-    // Release: pairs with the load in `is_ready`.
-    IS_READY.store(true, Release);
-}
-
-fn is_ready() -> bool {
-    // Acquire: whoever sees this sees the lock.
-    IS_READY.load(Acquire)
-}
-
-/// Makes the files. Process context; may sleep.
-#[cfg(MODULE)]
-pub(crate) fn create_files() {
-    // SAFETY: The function has no requirements but its context.
-    unsafe { rust_dmapool_debugfs_init() };
-}
-
-/// Removes the files and the list. Process context; may sleep.
-#[cfg(MODULE)]
-pub(crate) fn exit() {
-    // SAFETY: They were made by `create_files`.
-    unsafe { rust_dmapool_debugfs_exit() };
-    let list = ALL_POOLS.lock().take();
-
-    // As in `unlist`.
-    drop(list);
-}
-
-/// Lists `pool`. Process context; may sleep.
-///
-/// # Errors
-///
-/// [`ENOMEM`]; a pool can do without.
-///
-/// # Safety
-///
-/// `pool` must live, and not move, until it is passed to [`unlist`].
-pub(crate) unsafe fn list(pool: &RawPool<'_>) -> Result {
-    if !is_ready() {
-        return Err(ENOENT);
+impl Listed {
+    /// One that is not in the list.
+    pub(super) fn new() -> Self {
+        Self(Opaque::new([0; 4]))
     }
-    // INVARIANT: The caller vouches for the pool.
-    let listed = Listed {
-        pool: NonNull::from(pool).cast(),
-        dev: pool.dev.into(),
-    };
-    let mut list = ALL_POOLS.lock();
-    let list = list.as_mut().ok_or(ENOENT)?;
 
-    list.try_create_and_insert(ptr::from_ref(pool).addr(), listed, GFP_KERNEL)?;
-    Ok(())
-}
-
-/// Takes `pool` off the list, if it is there. Process context; may sleep.
-pub(crate) fn unlist(pool: &RawPool<'_>) {
-    if !is_ready() {
-        return;
+    /// Lists `pool`, with a reference to its device: safe code may forget a pool, or drop it where
+    /// it has to be kept, and then it is listed for longer than the device is bound. Process
+    /// context; may sleep.
+    ///
+    /// # Safety
+    ///
+    /// To be called once. Both must live, and not move, until [`Listed::leave`].
+    pub(super) unsafe fn enter(&self, pool: &RawPool<'_>) {
+        // SAFETY: The caller vouches for it.
+        unsafe { rust_dmapool_list(self.0.get(), as_raw(pool.dev), ptr::from_ref(pool).cast()) };
     }
-    let listed = ALL_POOLS
-        .lock()
-        .as_mut()
-        .and_then(|list| list.remove(&ptr::from_ref(pool).addr()));
 
-    // Not under the lock: the reference to the device may be the last one.
-    drop(listed);
+    /// Takes it off the list, if it is there. Process context; may sleep.
+    pub(crate) fn leave(&self) {
+        // SAFETY: It is an entry, or all zeroes.
+        unsafe { rust_dmapool_unlist(self.0.get()) };
+    }
 }
 
 /// The contents of a file, while somebody reads it.
@@ -140,101 +68,72 @@ impl fmt::Write for SeqWriter<'_> {
     }
 }
 
-/// Has `show` write each pool to `file`. The caller in C sees to what does not fit: it tries again
-/// with a larger buffer.
+/// Shows a pool in the file `pools`, by a line.
+fn show_line(f: &mut SeqWriter<'_>, pool: &RawPool<'_>, dev: &Device) -> fmt::Result {
+    let (geometry, now) = (pool.geometry(), pool.statistics());
+
+    write!(
+        f,
+        "{} {} {} {} {} {} {} {} {} {} ",
+        geometry.size(),
+        geometry.stride(),
+        geometry.align(),
+        now.pages,
+        now.capacity,
+        now.live,
+        now.high_water,
+        now.failures,
+        now.min_nr,
+        now.reserved
+    )?;
+    show_name(f, pool, dev)
+}
+
+/// Shows a pool in the file `map`: its name, and a line for each 64 blocks of a slab, `#` for one
+/// that is allocated, `.` for one that is free, and a space for none.
+fn show_map(f: &mut SeqWriter<'_>, pool: &RawPool<'_>, dev: &Device) -> fmt::Result {
+    show_name(f, pool, dev)?;
+    pool.slabs().try_for_each(|slab| pool.show_blocks(slab, f))
+}
+
+/// Shows in the file `owners` who has the blocks of a pool, those first that were allocated first:
+/// how many from one place, the address of the first of them, and the place.
+fn show_owners(f: &mut SeqWriter<'_>, pool: &RawPool<'_>, dev: &Device) -> fmt::Result {
+    show_name(f, pool, dev)?;
+    pool.for_each_site(
+        |site| u64::MAX.wrapping_sub(site.oldest.when),
+        |line, _| f.write_fmt(fmt!("{line}\n")),
+    )
+}
+
+/// Shows `pool`, which is listed as one of `dev`, in file number `which` of those in C.
 ///
 /// # Safety
 ///
 /// `file` must be one that is being read, for as long as this runs.
-unsafe fn show_all(
+#[no_mangle]
+unsafe extern "C" fn rust_dmapool_show(
     file: *mut bindings::seq_file,
-    show: impl Fn(&mut SeqWriter<'_>, &RawPool<'_>, &Device) -> fmt::Result,
-) -> c_int {
+    which: u32,
+    pool: &RawPool<'_>,
+    dev: &Device,
+) {
     // SAFETY: The caller vouches for the file.
     let mut f = SeqWriter(unsafe { SeqFile::from_raw(file) });
-    let list = ALL_POOLS.lock();
-    let mut pools = list.iter().flat_map(|list| list.values());
 
-    // SAFETY: By the type invariants it exists, and stays while the list is locked.
-    match pools.try_for_each(|one| show(&mut f, unsafe { one.pool.as_ref() }, &one.dev)) {
-        Ok(()) => 0,
-        Err(_) => EINVAL.to_errno(),
-    }
-}
-
-/// Shows the file `pools`: a line for each.
-///
-/// # Safety
-///
-/// To be called by debugfs only, with the file that is being read.
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_show_pools(file: *mut bindings::seq_file) -> c_int {
-    // SAFETY: debugfs passes the file that is being read.
-    unsafe {
-        show_all(file, |f, pool, dev| {
-            let (geometry, now) = (pool.geometry(), pool.statistics());
-
-            write!(
-                f,
-                "{} {} {} {} {} {} {} {} {} {} ",
-                geometry.size(),
-                geometry.stride(),
-                geometry.align(),
-                now.pages,
-                now.capacity,
-                now.live,
-                now.high_water,
-                now.failures,
-                now.min_nr,
-                now.reserved
-            )?;
-            show_name(f, pool, dev)
-        })
-    }
-}
-
-/// Shows the file `map`: for each pool its name, and a line for each 64 blocks of a slab, `#` for
-/// one that is allocated, `.` for one that is free, and a space for none.
-///
-/// # Safety
-///
-/// To be called by debugfs only, with the file that is being read.
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_show_map(file: *mut bindings::seq_file) -> c_int {
-    // SAFETY: debugfs passes the file that is being read.
-    unsafe {
-        show_all(file, |f, pool, dev| {
-            show_name(f, pool, dev)?;
-            pool.slabs().try_for_each(|slab| pool.show_blocks(slab, f))
-        })
-    }
-}
-
-/// Shows who has the blocks of all pools, those first that were allocated first: how many from one
-/// place, the address of the first of them, and the place. Process context; may sleep.
-///
-/// # Safety
-///
-/// As [`show_all`].
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_show_owners(file: *mut bindings::seq_file) -> c_int {
-    // SAFETY: The caller vouches for the same.
-    unsafe {
-        show_all(file, |f, pool, dev| {
-            show_name(f, pool, dev)?;
-            pool.for_each_site(
-                |site| u64::MAX.wrapping_sub(site.oldest.when),
-                |line, _| f.write_fmt(fmt!("{line}\n")),
-            )
-        })
-    }
+    // C sees to what does not fit: it tries again with a larger buffer.
+    let _ = match which {
+        0 => show_line(&mut f, pool, dev),
+        1 => show_map(&mut f, pool, dev),
+        _ => show_owners(&mut f, pool, dev),
+    };
 }
 
 /// The device and the pool, to the end of the line.
 fn show_name(f: &mut SeqWriter<'_>, pool: &RawPool<'_>, dev: &Device) -> fmt::Result {
     // SAFETY: The name of a device, if not null, is a string that lives as long.
     let device = unsafe {
-        let name = bindings::dev_name(ptr::from_ref(dev).cast());
+        let name = bindings::dev_name(as_raw(dev));
 
         if name.is_null() {
             c"unnamed"

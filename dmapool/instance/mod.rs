@@ -5,6 +5,7 @@
 
 pub(crate) mod debugfs;
 
+use self::debugfs::Listed;
 use super::sys::prelude::*;
 use super::{
     allocator::{
@@ -24,6 +25,7 @@ use super::{
 pub(crate) struct Instance<'bound, Head = ()> {
     pub(crate) head: Head,
     pub(crate) raw: RawPool<'bound>,
+    pub(crate) listed: Listed,
     _module: Option<ModuleRef>,
 }
 
@@ -53,6 +55,7 @@ impl<'bound, Head> Instance<'bound, Head> {
             Self {
                 head,
                 raw: RawPool::new(dev, name, geometry, options)?,
+                listed: Listed::new(),
                 _module: module,
             },
             GFP_KERNEL,
@@ -60,9 +63,9 @@ impl<'bound, Head> Instance<'bound, Head> {
 
         // SAFETY: Nobody has used the pool, and it does not leave its box.
         unsafe { this.raw.start()? };
-        // Last, because from then on debugfs looks at the pool. It can do without.
-        // SAFETY: The pool does not leave its box, and is taken off the list before it is dropped.
-        let _ = unsafe { debugfs::list(&this.raw) };
+        // Last, because from then on debugfs looks at the pool.
+        // SAFETY: Neither leaves its box, and it is taken off the list before that is dropped.
+        unsafe { this.listed.enter(&this.raw) };
         Ok(this)
     }
 }
@@ -70,14 +73,14 @@ impl<'bound, Head> Instance<'bound, Head> {
 impl<Head> Drop for Instance<'_, Head> {
     /// Process context; may sleep.
     fn drop(&mut self) {
-        end(&self.raw);
+        end(&self.raw, &self.listed);
     }
 }
 
 /// The end of a pool, in this module: what is inlined into others knows two tracepoints only.
 #[inline(never)]
-fn end(pool: &RawPool<'_>) {
-    debugfs::unlist(pool);
+fn end(pool: &RawPool<'_>, listed: &Listed) {
+    listed.leave();
     // All blocks are counted for that.
     if trace::destroy::is_on() {
         trace::destroy::call(pool, pool.geometry().page_size(), pool.statistics().live);

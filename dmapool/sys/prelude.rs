@@ -43,6 +43,11 @@ pub(crate) use kernel::{
     },
 };
 
+/// The C device; a [`Device`] is a transparent wrapper of it.
+pub(crate) fn as_raw(dev: &Device) -> *mut bindings::device {
+    ptr::from_ref(dev).cast_mut().cast()
+}
+
 // For links in comments.
 #[cfg(doc)]
 pub(crate) use super::super::*;

@@ -156,14 +156,6 @@ unsigned long rust_dmapool_soak;
 module_param_named(soak, rust_dmapool_soak, ulong, 0);
 #endif
 
-/* Pools work earlier than this, but are not listed in debugfs. */
-static int __init init_list(void)
-{
-	rust_dmapool_init_list();
-	return 0;
-}
-early_initcall(init_list);
-
 /* debugfs itself is a core_initcall. */
 static int __init init_debugfs(void)
 {

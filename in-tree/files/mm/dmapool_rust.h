@@ -15,6 +15,5 @@ extern unsigned long rust_dmapool_soak;
 
 /* In these. */
 const char *rust_dmapool_describe(struct dma_pool *pool, size_t numbers[4]);
-void rust_dmapool_init_list(void);
 
 #endif

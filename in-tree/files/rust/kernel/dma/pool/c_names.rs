@@ -6,10 +6,7 @@
 
 use super::{
     api::c_pool,
-    instance::{
-        debugfs,
-        Instance, //
-    },
+    instance::Instance,
     sys::{
         gfp,
         prelude::*, //
@@ -224,15 +221,4 @@ unsafe extern "C" fn rust_dmapool_describe(
         ]);
         raw.name.as_char_ptr()
     }
-}
-
-/// Makes the list that debugfs shows.
-///
-/// # Safety
-///
-/// To be called once.
-#[no_mangle]
-unsafe extern "C" fn rust_dmapool_init_list() {
-    // SAFETY: The caller calls this once.
-    unsafe { debugfs::init() };
 }
