@@ -6,6 +6,7 @@
 use super::super::sys::prelude::*;
 use super::{
     free::Allocated,
+    map::Map,
     pool::RawPool,
     slab::Slab,
     token_count::TokenCount, //
@@ -66,31 +67,45 @@ impl RawBlock {
 }
 
 impl RawPool<'_> {
-    /// The count of `block`, which is of this pool, if it can go out.
-    fn count_of<'a>(&self, block: &Allocated<'a>) -> Result<&'a TokenCount> {
-        block
-            .slab
-            .count_of(block.bit(&self.layout), &self.layout)
-            .ok_or(EINVAL)
+    /// Lets `block`, which is of this pool, out, if `map` is there to find it by. Returns what its
+    /// count says.
+    ///
+    /// # Safety
+    ///
+    /// If this succeeds, the caller must not use the block any more.
+    unsafe fn let_out_by(&self, map: &Option<Map>, block: &Allocated<'_>) -> Result<u32> {
+        let count = block.slab.count_of(block.bit(&self.layout), &self.layout);
+
+        match (map, count) {
+            // SAFETY: The caller owned the block, and does not use it any more.
+            (Some(_), Some(count)) => Ok(unsafe { count.let_out() }),
+            _ => Err(EINVAL),
+        }
     }
 
     /// Lets `block`, which is of this pool, out as a token. See [`Block::into_raw`].
     ///
     /// # Safety
     ///
-    /// If this succeeds, the caller must not use the block any more.
+    /// As [`RawPool::let_out_by`].
     pub(crate) unsafe fn let_out(&self, block: &Allocated<'_>) -> Result<RawBlock> {
-        if self.by_number.is_none() {
-            return Err(EINVAL);
-        }
-        let number = self.name_of(block).ok_or(EOVERFLOW)?;
+        let name = self.name_of(block).ok_or(EOVERFLOW)?;
+        // SAFETY: The caller vouches for the same.
+        let count = unsafe { self.let_out_by(&self.by_number, block)? };
 
-        // SAFETY: The caller owned the block, and does not use it any more.
-        let count = unsafe { self.count_of(block)?.let_out() };
-        Ok(RawBlock {
-            count,
-            block: number,
-        })
+        Ok(RawBlock { count, block: name })
+    }
+
+    /// Lets `block`, which is of this pool, out by its DMA address. See
+    /// [`Block::into_address`].
+    ///
+    /// # Safety
+    ///
+    /// As [`RawPool::let_out_by`].
+    pub(crate) unsafe fn let_out_by_address(&self, block: &Allocated<'_>) -> Result<DmaAddress> {
+        // SAFETY: The caller vouches for the same.
+        unsafe { self.let_out_by(&self.by_address, block)? };
+        Ok(block.dma_address())
     }
 
     /// The block that is out as `raw`, which is the caller's then. See [`Pool::from_raw`].
@@ -114,21 +129,6 @@ impl RawPool<'_> {
             slab,
             place: self.layout.place_of(bit, 0),
         })
-    }
-
-    /// Lets `block`, which is of this pool, out by its DMA address. See
-    /// [`Block::into_address`].
-    ///
-    /// # Safety
-    ///
-    /// As [`RawPool::let_out`].
-    pub(crate) unsafe fn let_out_by_address(&self, block: &Allocated<'_>) -> Result<DmaAddress> {
-        if self.by_address.is_none() {
-            return Err(EINVAL);
-        }
-        // SAFETY: The caller owned the block, and does not use it any more.
-        unsafe { self.count_of(block)?.let_out() };
-        Ok(block.dma_address())
     }
 
     /// The block that is out and begins at `dma`, which is the caller's then. See

@@ -168,16 +168,6 @@ impl<'pool, T: Payload + ?Sized> Block<'pool, T> {
         }
     }
 
-    /// The same block, for as long as it is used.
-    ///
-    /// # Safety
-    ///
-    /// It must only be used, and dropped, while its pool is there.
-    pub(super) unsafe fn extend(self) -> Block<'static, T> {
-        // SAFETY: The type is the same but for the lifetime.
-        unsafe { mem::transmute(self) }
-    }
-
     /// In bytes.
     #[inline]
     fn size(&self) -> usize {

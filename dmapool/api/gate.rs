@@ -16,8 +16,8 @@ const INSIDE: usize = 2;
 
 /// # Invariants
 ///
-/// `state` is [`INSIDE`] for each [`Inside`] that there is, and [`CLOSED`] if the gate is. When it
-/// is closed, no more stay. `empty` is completed when the last one has left after that.
+/// `state` is [`INSIDE`] for each that is inside, and [`CLOSED`] if the gate is. When it is closed,
+/// no more stay. `empty` is completed when the last one has left after that.
 #[pin_data]
 pub(crate) struct Gate {
     state: Atomic<usize>,
@@ -34,8 +34,8 @@ impl Gate {
         })
     }
 
-    /// Goes in, if the gate is open. Any context.
-    pub(crate) fn enter(&self) -> Option<Inside<'_>> {
+    /// Calls `access` inside, if the gate is open. In whatever context that may be called.
+    pub(crate) fn pass<R>(&self, access: impl FnOnce() -> R) -> Option<R> {
         // Looked at first, so that those who come too late do not keep the last one from being it.
         if read_once(&self.state) & CLOSED != 0 {
             return None;
@@ -43,10 +43,15 @@ impl Gate {
         // INVARIANT: One more is inside, if only for this look.
         // Relaxed: what is inside was there before the gate was, and `close` orders its end.
         // An overflow would take 2^63 who are inside.
-        let state = self.state.fetch_add(INSIDE, Relaxed);
-        let inside = Inside(self);
+        let is_open = self.state.fetch_add(INSIDE, Relaxed) & CLOSED == 0;
+        let result = is_open.then(access);
 
-        (state & CLOSED == 0).then_some(inside)
+        // INVARIANT: This one leaves, and says so if it is the last one.
+        // Release: pairs with `close`.
+        if self.state.fetch_sub(INSIDE, Release) == INSIDE | CLOSED {
+            self.empty.complete_all();
+        }
+        result
     }
 
     /// Closes the gate, and waits until all who are inside have left. To be called once. Process
@@ -56,22 +61,9 @@ impl Gate {
         if self.state.fetch_add(CLOSED, Relaxed) != 0 {
             self.empty.wait_for_completion();
         }
-        // Acquire: what all did before they left (`Inside::drop`) happens before what the caller
-        // does. Each of them has changed the state by a read-modify-write operation, so this reads
-        // from the release sequence of each.
+        // Acquire: what all did before they left (`pass`) happens before what the caller does. Each
+        // of them has changed the state by a read-modify-write operation, so this reads from the
+        // release sequence of each.
         self.state.load(Acquire);
-    }
-}
-
-/// Whoever has this is inside.
-pub(crate) struct Inside<'a>(&'a Gate);
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        // INVARIANT: This one leaves, and says so if it is the last one.
-        // Release: pairs with `Gate::close`.
-        if self.0.state.fetch_sub(INSIDE, Release) == INSIDE | CLOSED {
-            self.0.empty.complete_all();
-        }
     }
 }

@@ -131,20 +131,6 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
         geometry: Geometry<T>,
         options: Options,
     ) -> Result<Arc<RevocablePool<T>>> {
-        // SAFETY: What has a `Core` device is code of the device's driver, which stays until the
-        // device is unbound.
-        unsafe { Self::revocable_by(dev, name, geometry, options) }
-    }
-
-    /// # Safety
-    ///
-    /// The code of `T` must stay until devres of `dev` is released.
-    pub(crate) unsafe fn revocable_by(
-        dev: &Device<Bound>,
-        name: &CStr,
-        geometry: Geometry<T>,
-        options: Options,
-    ) -> Result<Arc<RevocablePool<T>>> {
         let options = Options {
             // devres may destroy the pool when there is no user of the module left.
             holds_module: true,
@@ -152,8 +138,9 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
             ..options
         };
         // SAFETY: devres destroys the pool when the device is still there, and nobody uses it any
-        // more. `'static` is as long as that.
-        let bound: &'static Device<Bound> = unsafe { &*ptr::from_ref(dev) };
+        // more. `'static` is as long as that. The code of `T` stays until then: what has a `Core`
+        // device is code of the device's driver.
+        let bound: &'static Device<Bound> = unsafe { &*ptr::from_ref::<Device<Bound>>(dev) };
         let pool = Pool::new_with(bound, name, geometry, options)?;
         // INVARIANT: The gate is open.
         let this = Arc::pin_init(
@@ -194,9 +181,7 @@ impl<T: Payload + ?Sized> RevocablePool<T> {
     /// # }
     /// ```
     pub fn with<R>(&self, access: impl FnOnce(&Pool<'_, T>) -> R) -> Option<R> {
-        let _inside = self.gate.enter()?;
-
-        Some(access(&self.pool))
+        self.gate.pass(|| access(&self.pool))
     }
 
     /// A block to be held for as long as one likes. Any context that `flags` allow.
@@ -214,7 +199,7 @@ impl<T: Payload + ?Sized> RevocablePool<T> {
 
             // SAFETY: Whoever has a `HeldBlock` uses the block only while inside, when the pool is
             // there.
-            let block = unsafe { block.extend() };
+            let block = unsafe { mem::transmute::<Block<'_, T>, Block<'static, T>>(block) };
             Ok(HeldBlock {
                 pool: self.clone(),
                 block: ManuallyDrop::new(block),
@@ -257,9 +242,7 @@ impl<T: Payload + ?Sized> HeldBlock<T> {
     ///
     /// See [`RevocablePool`].
     pub fn with<R>(&self, access: impl FnOnce(&Block<'_, T>) -> R) -> Option<R> {
-        let _inside = self.pool.gate.enter()?;
-
-        Some(access(&self.block))
+        self.pool.gate.pass(|| access(&self.block))
     }
 
     /// The same, for what is beside the block ([`Block::state_mut`]).
@@ -290,21 +273,19 @@ impl<T: Payload + ?Sized> HeldBlock<T> {
     /// }
     /// ```
     pub fn with_mut<R>(&mut self, access: impl FnOnce(&mut Block<'_, T>) -> R) -> Option<R> {
-        let _inside = self.pool.gate.enter()?;
-
         // SAFETY: A block is the same whatever its lifetime, which here is that of the access. For
         // `access` it is any, so no other block can be put in its place but one that lives longer.
-        Some(access(unsafe {
-            mem::transmute::<&mut Block<'static, T>, &mut Block<'_, T>>(&mut self.block)
-        }))
+        let block: &mut Block<'_, T> = unsafe { mem::transmute(&mut *self.block) };
+
+        self.pool.gate.pass(|| access(block))
     }
 }
 
 impl<T: Payload + ?Sized> Drop for HeldBlock<T> {
     fn drop(&mut self) {
-        if let Some(_inside) = self.pool.gate.enter() {
-            // SAFETY: The pool is there, and the block is not used after this.
-            unsafe { ManuallyDrop::drop(&mut self.block) };
-        }
+        let block = &mut self.block;
+
+        // SAFETY: The pool is there, and the block is not used after this.
+        self.pool.gate.pass(|| unsafe { ManuallyDrop::drop(block) });
     }
 }

@@ -319,10 +319,8 @@ mod suite {
             let device = TestDevice::new(c"dmapool-fault-revocable")?;
             let options = Options::new().tokens().addresses();
             let new = || {
-                // SAFETY: This module stays.
-                let pool: Arc<RevocablePool<WithState<u64, u64>>> = unsafe {
-                    Pool::revocable_by(device.bound(), c"fault", Geometry::of(), options)?
-                };
+                let pool: Arc<RevocablePool<WithState<u64, u64>>> =
+                    Pool::new_revocable(device.core(), c"fault", Geometry::of(), options)?;
 
                 pool.zalloc(GFP_KERNEL)
             };

@@ -38,8 +38,7 @@ use kernel::{
 type Payload = WithState<u64, u32>;
 
 fn new_pool(device: &TestDevice, options: Options) -> Result<Arc<RevocablePool<Payload>>> {
-    // SAFETY: This module stays.
-    unsafe { Pool::revocable_by(device.bound(), c"revocable", Geometry::of(), options) }
+    Pool::new_revocable(device.core(), c"revocable", Geometry::of(), options)
 }
 
 fn is_static<T: Send + Sync + 'static>(what: T) -> T {

@@ -23,6 +23,7 @@ use kernel::{
     cpu::nr_cpu_ids,
     device::{
         Bound,
+        Core,
         Device, //
     },
     dma::DmaAddress,
@@ -64,6 +65,12 @@ impl TestDevice {
 
     pub(super) fn bound(&self) -> &Device<Bound> {
         self.0.as_ref().as_ref()
+    }
+
+    /// As a driver's callbacks have it.
+    pub(super) fn core(&self) -> &Device<Core<'_>> {
+        // SAFETY: It is the same device. The module, whose code is to stay, does.
+        unsafe { &*ptr::from_ref(self.bound()).cast() }
     }
 
     /// Has driver data, as if its driver's were not dropped yet.
