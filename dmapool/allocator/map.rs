@@ -176,12 +176,12 @@ impl Map {
         read(self.newest().place(number as usize))
     }
 
-    /// The page at `number` of which `is_sought` says so. Any context.
-    pub(crate) fn find(
+    /// The page at `number` of which `seek` has something to say, and that. Any context.
+    pub(crate) fn find<R>(
         &self,
         number: u64,
-        is_sought: impl Fn(Slab<'_>, u32) -> bool,
-    ) -> Option<(Slab<'_>, u32)> {
+        seek: impl Fn(Slab<'_>, u32) -> Option<R>,
+    ) -> Option<(Slab<'_>, u32, R)> {
         let newest = self.newest();
         let mut table = newest;
 
@@ -189,12 +189,12 @@ impl Map {
             // CAST: Both have 64 bits.
             let found = places_from(number)
                 .map_while(|number| read(table.place(number)))
-                .find(|&(slab, page)| is_sought(slab, page));
+                .find_map(|(slab, page)| Some((slab, page, seek(slab, page)?)));
 
-            if let Some((slab, page)) = found {
+            if let Some((slab, page, _)) = &found {
                 // If there is no room, it is found where it was.
                 if !ptr::eq(table, newest) && newest.claim_place(&newest.moved) {
-                    newest.enter(number, slab.as_raw_with(page));
+                    newest.enter(number, slab.as_raw_with(*page));
                 }
                 return found;
             }

@@ -44,22 +44,16 @@ impl RawPool<'_> {
         // SAFETY: The caller has claimed the page.
         let memory = unsafe { slab.claimed(page) };
 
-        // SAFETY: As above, so nobody else accesses it.
-        let obtained = unsafe {
+        self.discard_misplaced(memory, flags);
+        if memory.is_none() {
+            *memory = Some(self.obtain(flags)?);
+        }
+        if let Some(misplaced) = memory.as_ref().filter(|it| !self.is_well_placed(it)) {
+            self.report_misplaced(misplaced);
             self.discard_misplaced(memory, flags);
-            if (*memory).is_none() {
-                memory.write(Some(self.obtain(flags)?));
-            }
-            (*memory).as_ref().unwrap_unchecked()
-        };
-
-        if !self.is_well_placed(obtained) {
-            self.report_misplaced(obtained);
-            // SAFETY: As above, and `obtained` is not used any more.
-            unsafe { self.discard_misplaced(memory, flags) };
             return Err(ENOMEM);
         }
-        Ok(obtained)
+        memory.as_ref().ok_or(ENOMEM)
     }
 
     /// The numbers that the addresses of a page have in a map; three at most.
@@ -80,21 +74,17 @@ impl RawPool<'_> {
     /// The page with blocks in which `dma` lies, and how many bytes it is from its beginning.
     pub(crate) fn find_page(&self, dma: DmaAddress) -> Option<(Slab<'_>, u32, u64)> {
         let size = self.geometry().page_size() as DmaAddress;
-        // An address below the page wraps to a distance above its length.
-        let offset_in = |slab: Slab<'_>, page| {
-            // SAFETY: Only pages are passed that are in the map.
-            let memory = unsafe { slab.memory(page) };
 
-            dma.wrapping_sub(memory.dma_address())
-        };
-        let (slab, page) = self
-            .by_address
+        self.by_address
             .as_ref()?
             .find(self.number_of(dma), |slab, page| {
-                offset_in(slab, page) < size
-            })?;
+                // SAFETY: Only pages are passed that are in the map.
+                let memory = unsafe { slab.memory(page) };
+                // An address below the page wraps to a distance above its length.
+                let offset = dma.wrapping_sub(memory.dma_address());
 
-        Some((slab, page, offset_in(slab, page)))
+                (offset < size).then_some(offset)
+            })
     }
 
     /// Whether the blocks in `memory` would be where they may be.
@@ -123,23 +113,10 @@ impl RawPool<'_> {
     }
 
     /// Gives memory back that is misplaced, if the caller may sleep.
-    ///
-    /// # Safety
-    ///
-    /// `memory` must be that of a page that the caller has claimed.
-    unsafe fn discard_misplaced(&self, memory: *mut Option<Coherent<[u8]>>, flags: Flags) {
-        if !gfp::may_block(flags) {
-            return;
-        }
-        // SAFETY: The page is the caller's. Misplaced memory is in no map.
-        unsafe {
-            if (*memory)
-                .as_ref()
-                .is_some_and(|memory| !self.is_well_placed(memory))
-            {
-                if let Some(memory) = (*memory).take() {
-                    self.give_back(memory);
-                }
+    fn discard_misplaced(&self, memory: &mut Option<Coherent<[u8]>>, flags: Flags) {
+        if gfp::may_block(flags) {
+            if let Some(memory) = memory.take_if(|memory| !self.is_well_placed(memory)) {
+                self.give_back(memory);
             }
         }
     }

@@ -124,11 +124,11 @@ impl<'pool> Slab<'pool> {
     ///
     /// # Safety
     ///
-    /// The caller must have claimed the page, and not have given it blocks. It must not write to
-    /// memory that is in the pool's map.
-    pub(crate) unsafe fn claimed(self, page: u32) -> *mut Option<Coherent<[u8]>> {
-        // SAFETY: The page is one of the slab's.
-        unsafe { self.page_ptr(page).as_ref() }.get()
+    /// The caller must have claimed the page, not have given it blocks, and have no other reference
+    /// to its memory.
+    pub(crate) unsafe fn claimed(self, page: u32) -> &'pool mut Option<Coherent<[u8]>> {
+        // SAFETY: The page is one of the slab's, and by the invariants of `Header` nobody else's.
+        unsafe { &mut *self.page_ptr(page).as_ref().get() }
     }
 
     /// Makes blocks of the memory of a page. All are free but the first one if it is the caller's.

@@ -112,7 +112,9 @@ impl RawPool<'_> {
     pub(crate) fn take_back(&self, raw: RawBlock) -> Option<Allocated<'_>> {
         let (number, bit) = self.slab_and_bit(raw.block)?;
         let map = self.by_number.as_ref()?;
-        let (slab, _) = map.find(number.into(), |slab, _| slab.number() == number)?;
+        let (slab, ..) = map.find(number.into(), |slab, _| {
+            (slab.number() == number).then_some(())
+        })?;
 
         self.take_back_by(slab, bit, |count| count.take_back(raw.count))
     }

@@ -52,23 +52,15 @@ pub(crate) unsafe fn create<Head>(
     let geometry = RawGeometry::check(size, align, boundary).inspect_err(|err| {
         pool_err(dev, name, fmt!("{err}"));
     })?;
-    let options = match node {
-        bindings::NUMA_NO_NODE => Options::new(),
-        node => {
-            let node = NumaNode::new(node).inspect_err(|_| {
-                pool_err(dev, name, fmt!("there is no NUMA node {node}"));
-            })?;
-
-            Options::new().node(node)
-        }
-    };
     let options = Options {
+        // SAFETY: A node is a number and nothing else. The pool refuses those that there are not.
+        node: unsafe { mem::transmute::<c_int, NumaNode>(node) },
         checked_frees: true,
         min_nr,
         // Whoever makes the pool may be gone when it is destroyed, by devres or by a callback that
         // is the function of C itself.
         holds_module: true,
-        ..options
+        ..Options::new()
     };
 
     // SAFETY: Only dropping the box frees the pool.
