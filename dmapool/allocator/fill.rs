@@ -92,7 +92,7 @@ impl RawPool<'_> {
         let (addresses, whole) = (block.addresses(), self.whole());
         let rest = self.geometry().stride().wrapping_sub(whole);
 
-        // SAFETY: The block is the caller's, and a stride belongs to it, of which `whole` is a part.
+        // SAFETY: The block is the caller's, with a stride of bytes, of which `whole` is a part.
         unsafe {
             if parameters().poison {
                 self.look(slab, bit, addresses, 0);

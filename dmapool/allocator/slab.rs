@@ -277,16 +277,20 @@ impl<'pool> Slab<'pool> {
 
     /// The count of block `bit`, which is none of a twin, if blocks can go out.
     pub(crate) fn count_of(self, bit: u32, layout: &SlabLayout) -> Option<&'pool TokenCount> {
+        if !layout.counts || bit >= layout.bits() {
+            return None;
+        }
         // SAFETY: By the type invariants the slab has that many, which live for `'pool`.
-        (layout.counts && bit < layout.bits())
-            .then(|| unsafe { self.beside(layout.allocation.counts, bit).as_ref() })
+        Some(unsafe { self.beside(layout.allocation.counts, bit).as_ref() })
     }
 
     /// What is noted of the owner of block `bit`, which is none of a twin, if anything is.
     pub(crate) fn track_of(self, bit: u32, layout: &SlabLayout) -> Option<&'pool Track> {
+        if !layout.tracks || bit >= layout.bits() {
+            return None;
+        }
         // SAFETY: As above. All zeroes, as which they begin, is one without an owner.
-        (layout.tracks && bit < layout.bits())
-            .then(|| unsafe { self.beside(layout.allocation.tracks, bit).as_ref() })
+        Some(unsafe { self.beside(layout.allocation.tracks, bit).as_ref() })
     }
 
     /// What the driver has beside the block of `bit`, which may be that of a twin.

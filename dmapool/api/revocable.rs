@@ -105,11 +105,9 @@ unsafe extern "C" fn revoke(pool: *mut c_void) {
 /// # Invariants
 ///
 /// `pool` is there until the gate is closed and all have left.
-#[pin_data]
 #[repr(C)]
 pub struct RevocablePool<T: Payload + ?Sized = [u8]> {
-    #[pin]
-    gate: Gate,
+    gate: Pin<KBox<Gate>>,
     pool: ManuallyDrop<Pool<'static, T>>,
 }
 
@@ -142,10 +140,11 @@ impl<T: Payload + ?Sized> Pool<'static, T> {
         // device is code of the device's driver.
         let bound: &'static Device<Bound> = unsafe { &*ptr::from_ref::<Device<Bound>>(dev) };
         let pool = Pool::new_with(bound, name, geometry, options)?;
+        let gate = KBox::pin_init(Gate::new(), GFP_KERNEL)?;
         // INVARIANT: The gate is open.
-        let this = Arc::pin_init(
-            pin_init!(RevocablePool {
-                gate <- Gate::new(),
+        let this = Arc::init(
+            init!(RevocablePool {
+                gate,
                 pool: ManuallyDrop::new(pool),
             }),
             GFP_KERNEL,

@@ -26,7 +26,7 @@ extern "C" {
     pub(crate) fn rust_dmapool_debugfs_init();
     #[cfg(MODULE)]
     pub(crate) fn rust_dmapool_debugfs_exit();
-    fn rust_dmapool_list(listed: *mut [usize; 4], dev: *mut bindings::device, pool: *const c_void);
+    fn rust_dmapool_list(listed: *mut [usize; 4], dev: *mut c_void, pool: *const c_void);
     fn rust_dmapool_unlist(listed: *mut [usize; 4]);
 }
 
@@ -48,7 +48,13 @@ impl Listed {
     /// To be called once. Both must live, and not move, until [`Listed::leave`].
     pub(super) unsafe fn enter(&self, pool: &RawPool<'_>) {
         // SAFETY: The caller vouches for it.
-        unsafe { rust_dmapool_list(self.0.get(), as_raw(pool.dev), ptr::from_ref(pool).cast()) };
+        unsafe {
+            rust_dmapool_list(
+                self.0.get(),
+                as_raw(pool.dev).cast(),
+                ptr::from_ref(pool).cast(),
+            )
+        };
     }
 
     /// Takes it off the list, if it is there. Process context; may sleep.

@@ -73,6 +73,7 @@ __rust_helper bool rust_dmapool_take_bit(unsigned long *words, unsigned long bit
 {
 	return test_and_clear_bit(bit, words);
 }
+
 #ifdef MODULE
 /* Allocating is compiled into the users of this module. */
 EXPORT_SYMBOL_GPL(rust_dmapool_take_bit);
