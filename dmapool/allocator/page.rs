@@ -84,17 +84,6 @@ impl<'pool> Slab<'pool> {
         unsafe { self.memory_before(distance_of_page(page)) }
     }
 
-    /// The memory of a page, if it has some.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else may use the pool.
-    #[cfg(MODULE)]
-    pub(crate) unsafe fn memory_if_there(self, page: u32) -> Option<&'pool Coherent<[u8]>> {
-        // SAFETY: The page is one of the slab's, and nobody writes to it.
-        unsafe { (*self.page_ptr(page).as_ref().get()).as_ref() }
-    }
-
     /// The memory of the page at a [`Place`].
     ///
     /// # Safety
@@ -124,8 +113,8 @@ impl<'pool> Slab<'pool> {
     ///
     /// # Safety
     ///
-    /// The caller must have claimed the page, not have given it blocks, and have no other reference
-    /// to its memory.
+    /// The caller must have claimed the page, and not have given it blocks, or nobody else use the
+    /// pool; and there must be no other reference to its memory.
     pub(crate) unsafe fn claimed(self, page: u32) -> &'pool mut Option<Coherent<[u8]>> {
         // SAFETY: The page is one of the slab's, and by the invariants of `Header` nobody else's.
         unsafe { &mut *self.page_ptr(page).as_ref().get() }

@@ -66,22 +66,20 @@ impl TokenCount {
         number
     }
 
-    /// Takes the block back, if it is out under this number. Then the caller owns it.
+    /// Takes the block back, if it is out under this number, or, if there is none, under whatever
+    /// number. Then the caller owns it.
     ///
     /// Acquire: pairs with [`TokenCount::let_out`].
-    pub(crate) fn take_back(&self, number: u32) -> bool {
+    pub(crate) fn take_back(&self, number: Option<u32>) -> bool {
+        // Should it come back and go out again after this look, that was not for this caller:
+        // whoever acts on what went out last sees its number.
+        let number = number.unwrap_or_else(|| read_once(&self.0));
+
         // INVARIANT: One thread makes an odd count even, and becomes the owner.
         number & OUT != 0
             && self
                 .0
                 .cmpxchg(number, number.wrapping_add(OUT), Acquire)
                 .is_ok()
-    }
-
-    /// Takes the block back, if it is out under whatever number. Then the caller owns it.
-    pub(crate) fn take_back_any(&self) -> bool {
-        // Should it come back and go out again in between, that was not for this caller: whoever
-        // acts on what went out last sees its number.
-        self.take_back(read_once(&self.0))
     }
 }

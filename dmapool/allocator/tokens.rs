@@ -8,8 +8,7 @@ use super::{
     free::Allocated,
     map::Map,
     pool::RawPool,
-    slab::Slab,
-    token_count::TokenCount, //
+    slab::Slab, //
 };
 
 /// A block that is out as a token; from [`Block::into_raw`].
@@ -116,18 +115,20 @@ impl RawPool<'_> {
             (slab.number() == number).then_some(())
         })?;
 
-        self.take_back_by(slab, bit, |count| count.take_back(raw.count))
+        self.take_back_by(slab, bit, Some(raw.count))
     }
 
-    /// The block of `bit`, if `take_back` takes it back by its count.
+    /// The block of `bit`, if it is out under this number, or under any if there is none.
     fn take_back_by<'a>(
         &'a self,
         slab: Slab<'a>,
         bit: u32,
-        take_back: impl FnOnce(&TokenCount) -> bool,
+        number: Option<u32>,
     ) -> Option<Allocated<'a>> {
+        let count = slab.count_of(bit, &self.layout)?;
+
         // INVARIANT: By the invariants of the count the block is allocated, and this thread's now.
-        take_back(slab.count_of(bit, &self.layout)?).then(|| Allocated {
+        count.take_back(number).then(|| Allocated {
             slab,
             place: self.layout.place_of(bit, 0),
         })
@@ -139,6 +140,6 @@ impl RawPool<'_> {
         let (slab, page, offset) = self.find_page(dma)?;
         let bit = self.layout.bit_at(page, offset)?;
 
-        self.take_back_by(slab, bit, TokenCount::take_back_any)
+        self.take_back_by(slab, bit, None)
     }
 }

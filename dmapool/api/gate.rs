@@ -2,10 +2,7 @@
 
 //! A gate: whoever is inside is waited for when it is closed, and then nobody comes in any more.
 
-use super::super::{
-    allocator::word::read_once,
-    sys::prelude::*, //
-};
+use super::super::sys::prelude::*;
 use kernel::sync::Completion;
 
 /// What is set in [`Gate::state`] when it is closed.
@@ -37,7 +34,7 @@ impl Gate {
     /// Calls `access` inside, if the gate is open. In whatever context that may be called.
     pub(crate) fn pass<R>(&self, access: impl FnOnce() -> R) -> Option<R> {
         // Looked at first, so that those who come too late do not keep the last one from being it.
-        if read_once(&self.state) & CLOSED != 0 {
+        if self.state.load(Relaxed) & CLOSED != 0 {
             return None;
         }
         // INVARIANT: One more is inside, if only for this look.

@@ -137,10 +137,7 @@ impl<T: Payload> Geometry<T> {
         const {
             let align = if ALIGN > T::ALIGN { ALIGN } else { T::ALIGN };
 
-            match Self::check(T::SIZE, align, BOUNDARY) {
-                Ok(geometry) => geometry,
-                Err(_) => panic!("a DMA pool cannot hold this type with such align and boundary"),
-            }
+            Self::expect(T::SIZE, align, BOUNDARY)
         }
     }
 }
@@ -176,11 +173,14 @@ impl<T: Payload + ?Sized> Geometry<T> {
     /// ```
     #[must_use]
     pub const fn new<const SIZE: usize, const ALIGN: usize, const BOUNDARY: usize>() -> Self {
-        const {
-            match Self::check(SIZE, ALIGN, BOUNDARY) {
-                Ok(geometry) => geometry,
-                Err(_) => panic!("invalid size, align or boundary for a DMA pool of this type"),
-            }
+        const { Self::expect(SIZE, ALIGN, BOUNDARY) }
+    }
+
+    /// As [`Geometry::check`], when compiling.
+    const fn expect(size: usize, align: usize, boundary: usize) -> Self {
+        match Self::check(size, align, boundary) {
+            Ok(geometry) => geometry,
+            Err(_) => panic!("invalid size, align or boundary for a DMA pool of this type"),
         }
     }
 
@@ -244,22 +244,18 @@ impl<T: Payload + ?Sized> Geometry<T> {
         align: usize,
         boundary: usize,
     ) -> Result<Self, InvalidGeometry> {
-        let raw = match RawGeometry::check(size, align, boundary) {
-            Ok(raw) => raw,
-            Err(err) => return Err(err),
-        };
-
-        if !fits::<T>(&raw) {
-            return Err(InvalidGeometry::Payload {
+        match RawGeometry::check(size, align, boundary) {
+            // INVARIANT: That was checked.
+            Ok(raw) if fits::<T>(&raw) => Ok(Self {
+                raw,
+                payload: PhantomData,
+            }),
+            Ok(_) => Err(InvalidGeometry::Payload {
                 size: T::SIZE,
                 align: T::ALIGN,
-            });
+            }),
+            Err(err) => Err(err),
         }
-        // INVARIANT: That was checked.
-        Ok(Self {
-            raw,
-            payload: PhantomData,
-        })
     }
 
     /// Checks a geometry like [`Geometry::check`], and reports a bad one in the name of `dev`. What

@@ -498,19 +498,12 @@ impl<'bound, T: Payload + ?Sized> Managed<'bound, T> {
         self,
         look: impl for<'lent> FnOnce(&'lent Pool<'bound, T>) -> Result<KVec<Block<'lent, T>>>,
     ) -> Result<(&'bound Pool<'bound, T>, KVec<Block<'bound, T>>)> {
-        // SAFETY: They are the same whatever their lifetime, and by the type invariants the pool
-        // lives for `'bound` once it is lent.
-        let blocks = look(&self).map(|blocks| unsafe {
-            mem::transmute::<KVec<Block<'_, T>>, KVec<Block<'bound, T>>>(blocks)
-        });
+        // SAFETY: By the type invariants the pool is there, and lives for `'bound` if it is lent.
+        let pool = unsafe { &self.owned.as_ref().pool };
 
-        match blocks {
-            Ok(blocks) => Ok((self.lend(), blocks)),
-            Err(err) => {
-                self.destroy();
-                Err(err)
-            }
-        }
+        look(pool)
+            .map(|blocks| (pool, blocks))
+            .inspect_err(|_| self.destroy())
     }
 
     /// Lends the pool for as long as the device is bound.

@@ -82,11 +82,8 @@ pub trait Payload: private::Sealed {
 
 /// Whether a block of this geometry can hold a `T`.
 pub(crate) const fn fits<T: Payload + ?Sized>(geometry: &RawGeometry) -> bool {
-    let holds = match geometry.size().checked_rem(T::SIZE) {
-        Some(0) => true,
-        // No number of elements without bytes makes up a block.
-        Some(_) | None => !T::IS_SLICE,
-    };
+    // No number of elements without bytes makes up a block.
+    let holds = !T::IS_SLICE || matches!(geometry.size().checked_rem(T::SIZE), Some(0));
 
     // Behind an IOMMU, the CPU may see coherent memory at any page of its address space.
     holds && T::SIZE <= geometry.size() && T::ALIGN <= geometry.align() && T::ALIGN <= PAGE_SIZE

@@ -37,9 +37,7 @@ impl RawPool<'_> {
     ///
     /// Nobody else may use the pool meanwhile.
     unsafe fn map_pages_in_use(&self) -> Result {
-        let Some(by_address) = &self.by_address else {
-            return Ok(());
-        };
+        let by_address = self.by_address.as_ref().ok_or(EINVAL)?;
         let layout = &self.layout;
         let map = Map::new()?;
 
@@ -47,9 +45,13 @@ impl RawPool<'_> {
             for page in 0..layout.pages {
                 let stays = slab.chunk().is_of_reserve() || slab.count_live(page, layout) != 0;
                 // SAFETY: Nobody else uses the pool.
-                let memory = unsafe { slab.memory_if_there(page) }.filter(|_| stays);
+                let memory = unsafe { slab.claimed(page) };
 
-                for number in memory.into_iter().flat_map(|it| self.numbers_of(it)) {
+                for number in memory
+                    .iter()
+                    .filter(|_| stays)
+                    .flat_map(|it| self.numbers_of(it))
+                {
                     // SAFETY: The slab is of this pool, and the page has blocks.
                     unsafe { map.claim(GFP_KERNEL)?.enter(number, slab, page) };
                 }
