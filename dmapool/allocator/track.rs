@@ -48,13 +48,19 @@ impl RawPool<'_> {
     }
 
     /// Has `show` say for each place how many blocks it has, and who has had one for longest, the
-    /// place with the largest `key` first.
+    /// place with the largest `key` first. Process context; may sleep.
     pub(crate) fn for_each_site(
         &self,
         key: impl Fn(&Site) -> u64,
         mut show: impl FnMut(fmt::Arguments<'_>, &Owner) -> fmt::Result,
     ) -> fmt::Result {
-        let mut sites = [Site::default(); MOST_SITES];
+        if !parameters().track {
+            return Ok(());
+        }
+        // Not on the stack, which has no room for so many.
+        let site = |_| Ok::<_, Error>(Site::default());
+        let sites = KVBox::pin_slice(site, MOST_SITES, GFP_KERNEL).map_err(|_| fmt::Error)?;
+        let mut sites = Pin::into_inner(sites);
         let mut others = 0u64;
         let bits = 0..self.layout.bits();
         let tracks = self.slabs().flat_map(|slab| {
@@ -62,9 +68,6 @@ impl RawPool<'_> {
                 .filter_map(move |bit| slab.track_of(bit, &self.layout))
         });
 
-        if !parameters().track {
-            return Ok(());
-        }
         for owner in tracks.filter(|track| track.is_live()).map(Track::owner) {
             let is_its = |site: &&mut Site| site.blocks == 0 || site.oldest.site == owner.site;
 
