@@ -4,5 +4,3 @@
 
 #[path = "../../../dmapool/module/mark.rs"]
 pub(crate) mod mark;
-#[path = "../../../dmapool/module/shrink.rs"]
-mod shrink;
