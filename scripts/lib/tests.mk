@@ -85,6 +85,7 @@ litmus:
 # The rest looks at the source, or at the objects of these builds.
 docs rustdoc doctests messages drivers exports no-panic says-where stack: build-stock
 exports no-panic stack: build-stock-arm64
+in-tree: build-uml
 loom: build-loom
 rust-analyzer: build-consumer
 $(checks):
