@@ -12,6 +12,7 @@
 #include <linux/sprintf.h>
 #include <linux/stackdepot.h>
 #include <linux/stacktrace.h>
+#include <linux/string.h>
 #include <linux/time64.h>
 
 #include "dmapool_debug.h"
@@ -32,6 +33,31 @@ void *rust_dmapool_caller(void)
 
 	return (void *)rust_dmapool_caller_in(entries, count);
 }
+
+#ifndef MODULE
+/* By the name of a function. In Rust, kernel::dma::pool is part of it. */
+static bool is_of_pool(const char *name)
+{
+	if (str_has_prefix(name, "_R"))
+		return strstr(name, "3dma4pool");
+	return strstr(name, "rust_dmapool_") || str_has_prefix(name, "dma_pool_") ||
+	       str_has_prefix(name, "dmam_pool_");
+}
+
+/* The first address on the stack that is not the pool's own. */
+unsigned long rust_dmapool_caller_in(const unsigned long *entries, unsigned int count)
+{
+	char name[KSYM_SYMBOL_LEN];
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		sprint_symbol_no_offset(name, entries[i]);
+		if (!is_of_pool(name))
+			return entries[i];
+	}
+	return 0;
+}
+#endif
 
 void rust_dmapool_note_owner(struct rust_dmapool_owner *owner, dma_addr_t dma, gfp_t flags)
 {

@@ -11,11 +11,9 @@
 #include <linux/dmapool.h>
 #include <linux/export.h>
 #include <linux/init.h>
-#include <linux/kallsyms.h>
 #include <linux/list.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
-#include <linux/string.h>
 #include <linux/sysfs.h>
 
 #include "dmapool_debug.h"
@@ -126,29 +124,6 @@ module_param_named(poison, rust_dmapool_parameters.poison, bool, 0444);
 module_param_named(track, rust_dmapool_parameters.track, bool, 0444);
 module_param_named(redzone, rust_dmapool_parameters.redzone, uint, 0444);
 module_param_named(quarantine, rust_dmapool_parameters.quarantine, uint, 0444);
-
-/* By the name of a function. In Rust, kernel::dma::pool is part of it. */
-static bool is_of_pool(const char *name)
-{
-	if (str_has_prefix(name, "_R"))
-		return strstr(name, "3dma4pool");
-	return strstr(name, "rust_dmapool_") || str_has_prefix(name, "dma_pool_") ||
-	       str_has_prefix(name, "dmam_pool_");
-}
-
-/* The first address on the stack that is not the pool's own. */
-unsigned long rust_dmapool_caller_in(const unsigned long *entries, unsigned int count)
-{
-	char name[KSYM_SYMBOL_LEN];
-	unsigned int i;
-
-	for (i = 0; i < count; i++) {
-		sprint_symbol_no_offset(name, entries[i]);
-		if (!is_of_pool(name))
-			return entries[i];
-	}
-	return 0;
-}
 
 #ifdef CONFIG_RUST_DMAPOOL_KUNIT_TEST
 /* Which part of the soak test to run; 0 is a small one. */
