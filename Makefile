@@ -11,7 +11,7 @@ CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-
 
 .PHONY: modules modules_install clean check-kdir check-rustc demo demo-nvme demo-rust-nvme bench bench-lines soak test \
 	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-many-cpus test-rust-nvme-debug \
-	test-in-tree test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
+	test-in-tree series test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-rustc
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -68,6 +68,12 @@ test-in-tree:
 	@scripts/steps/in-tree build >/dev/null
 	@scripts/qemu/run ../slow/in-tree
 	@scripts/qemu/run ../slow/in-tree-samples
+
+# The pool as patches for a kernel tree.
+series:
+	@scripts/setup demo
+	@rm -rf $(CACHE)/patches
+	@scripts/series $(CACHE)/patches
 
 # The NVMe driver in Rust on the same kernel.
 test-rust-nvme-debug:
@@ -156,6 +162,7 @@ help:
 	@echo '  make docs             all documentation as HTML'
 	@echo '  make rustdoc          that of the crate alone'
 	@echo '  make rust-analyzer    rust-project.json, for editors'
+	@echo '  make series           patches that put the pool into a kernel tree'
 	@echo '  make deb              packages for Debian, which build the module by DKMS'
 	@echo '  make test-machine     the two that follow:'
 	@echo '  make test-packages    whether these install, build, say what is missing and go again'
