@@ -11,7 +11,7 @@ CACHE := $(or $(RUST_DMAPOOL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rust-
 
 .PHONY: modules modules_install clean check-kdir check-rustc demo demo-nvme demo-rust-nvme bench bench-lines soak test \
 	test-mutations test-smp-debug test-smp-rt-debug test-smp-cfi test-many-cpus test-rust-nvme-debug \
-	test-in-tree series test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
+	test-in-tree test-series series test-packages test-boot test-machine deb setup setup-refresh clean-cache docs rustdoc rust-analyzer help
 
 modules: check-rustc
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -74,6 +74,12 @@ series:
 	@scripts/setup demo
 	@rm -rf $(CACHE)/patches
 	@scripts/series $(CACHE)/patches
+
+# Each of these by itself.
+test-series:
+	@scripts/setup series
+	@scripts/test series
+	@scripts/kunit/series
 
 # The NVMe driver in Rust on the same kernel.
 test-rust-nvme-debug:
@@ -158,6 +164,7 @@ help:
 	@echo '  make test-smp-rt-debug  the same on a real-time kernel'
 	@echo '  make test-smp-cfi     the same on one with CFI and inlined helpers'
 	@echo '  make test-in-tree     a kernel with the pool in the place of mm/dmapool.c'
+	@echo '  make test-series      each patch of the series by itself; takes long'
 	@echo '  make test-many-cpus   threads on 16 and on 64 CPUs; takes long'
 	@echo '  make docs             all documentation as HTML'
 	@echo '  make rustdoc          that of the crate alone'
