@@ -85,7 +85,7 @@
 //! not beside the pool; what is kept there are tokens ([`Block::into_raw`]).
 //!
 //! [`Pool::new_revocable`] for whoever may outlive the binding: open files, work items, statics.
-//! They have a handle, which gives access to the pool while the device is bound.
+//! They have a reference that gives access to the pool while the device is bound.
 //!
 //! # What the device sees, and when
 //!
