@@ -77,8 +77,8 @@ impl RawPool<'_> {
         }
     }
 
-    /// The same; reports if somebody has written to the block while it was free, and notes whose it
-    /// is.
+    /// The same, where more is looked at than zeroes: reports if somebody has written to the block
+    /// while it was free, and notes whose it is.
     ///
     /// # Safety
     ///
