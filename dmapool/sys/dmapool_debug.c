@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 /*
- * Who has called into the pool.
+ * Who has called into the pool, and in a tree, what pools are told to look for.
  */
 
 #include <linux/kallsyms.h>
 #include <linux/math64.h>
+#include <linux/moduleparam.h>
 #include <linux/preempt.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
@@ -35,6 +36,15 @@ void *rust_dmapool_caller(void)
 }
 
 #ifndef MODULE
+struct rust_dmapool_parameters rust_dmapool_parameters = {
+	.poison = IS_ENABLED(CONFIG_SLUB_DEBUG_ON),
+};
+
+module_param_named(poison, rust_dmapool_parameters.poison, bool, 0444);
+module_param_named(track, rust_dmapool_parameters.track, bool, 0444);
+module_param_named(redzone, rust_dmapool_parameters.redzone, uint, 0444);
+module_param_named(quarantine, rust_dmapool_parameters.quarantine, uint, 0444);
+
 /* By the name of a function. In Rust, kernel::dma::pool is part of it. */
 static bool is_of_pool(const char *name)
 {

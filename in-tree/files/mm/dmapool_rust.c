@@ -16,7 +16,6 @@
 #include <linux/mutex.h>
 #include <linux/sysfs.h>
 
-#include "dmapool_debug.h"
 #include "dmapool_debugfs.h"
 #include "dmapool_rust.h"
 
@@ -115,15 +114,6 @@ void rust_dmapool_hide_in_sysfs(struct dma_pool *pool)
 		device_remove_file(pool->dev, &dev_attr_pools);
 	mutex_unlock(&pools_reg_lock);
 }
-
-struct rust_dmapool_parameters rust_dmapool_parameters = {
-	.poison = IS_ENABLED(CONFIG_SLUB_DEBUG_ON),
-};
-
-module_param_named(poison, rust_dmapool_parameters.poison, bool, 0444);
-module_param_named(track, rust_dmapool_parameters.track, bool, 0444);
-module_param_named(redzone, rust_dmapool_parameters.redzone, uint, 0444);
-module_param_named(quarantine, rust_dmapool_parameters.quarantine, uint, 0444);
 
 #ifdef CONFIG_RUST_DMAPOOL_KUNIT_TEST
 /* Which part of the soak test to run; 0 is a small one. */
