@@ -14,11 +14,11 @@ use super::super::{
         Readable, //
     },
 };
-use core::fmt::Write;
-use kernel::{
-    seq_file::SeqFile,
-    types::Opaque, //
+use core::{
+    cell::UnsafeCell,
+    fmt::Write, //
 };
+use kernel::seq_file::SeqFile;
 
 // `dmapool_debugfs.c`
 extern "C" {
@@ -31,12 +31,12 @@ extern "C" {
 }
 
 /// The entry of a pool in the list: a `struct rust_dmapool_listed`, which is C's but for its size.
-pub(crate) struct Listed(Opaque<[usize; 4]>);
+pub(crate) struct Listed(UnsafeCell<[usize; 4]>);
 
 impl Listed {
     /// One that is not in the list.
     pub(super) fn new() -> Self {
-        Self(Opaque::new([0; 4]))
+        Self(UnsafeCell::new([0; 4]))
     }
 
     /// Lists `pool`, with a reference to its device: safe code may forget a pool, or drop it where
