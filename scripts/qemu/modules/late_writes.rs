@@ -81,7 +81,7 @@ fn kept(pdev: &pci::Device<Core<'_>>) -> Result {
     // SAFETY: The block is ours.
     unsafe { forgotten.as_ptr().cast::<u8>().write_volatile(0x42) };
     mem::forget(forgotten);
-    free_and_write(written, 0);
+    free_and_write(written, 5);
     Ok(())
 }
 
