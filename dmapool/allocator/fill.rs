@@ -49,7 +49,8 @@ impl RawPool<'_> {
         }
     }
 
-    /// The same for a block at these addresses, in a pool in which frees are checked.
+    /// The same for a block at these addresses, in a pool in which frees are checked: its slab and
+    /// place would take registers of every allocation, for what is rarely looked at.
     ///
     /// # Safety
     ///

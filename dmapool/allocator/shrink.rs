@@ -18,6 +18,7 @@ impl RawPool<'_> {
         if self.by_address.is_some() || !self.may_shrink() {
             return 0;
         }
+        self.end_quarantine();
         self.give_back_free_pages()
     }
 
@@ -33,7 +34,6 @@ impl RawPool<'_> {
     /// Gives pages back all of whose blocks are free. If there is a map of pages, it leads to none
     /// of these, and nobody else uses the pool.
     fn give_back_free_pages(&self) -> usize {
-        self.end_quarantine();
         let mut freed = 0usize;
 
         for slab in self.chunks.slabs() {
@@ -71,7 +71,6 @@ impl RawPool<'_> {
         if !self.may_shrink() {
             return 0;
         }
-        // Before the map: a page whose blocks wait would be in it, and go.
         self.end_quarantine();
         // The map of those that stay comes first: afterwards there may be no memory for it.
         // SAFETY: The caller vouches for it.

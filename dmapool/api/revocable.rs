@@ -28,7 +28,8 @@ use mem::ManuallyDrop;
 ///
 /// `pool` must come from [`Arc::into_raw`] of a [`RevocablePool`], and is not used after this.
 unsafe extern "C" fn revoke(pool: *mut c_void) {
-    // SAFETY: devres passes what was added with this action. It is the same for any payload.
+    // SAFETY: devres passes what was added with this action. As in C, it lies in memory as one of
+    // any other payload does.
     let this = unsafe { Arc::from_raw(pool.cast_const().cast::<RevocablePool>()) };
 
     this.gate.close();

@@ -81,6 +81,11 @@ void rust_dmapool_debugfs_init(void)
 #ifdef MODULE
 void rust_dmapool_debugfs_exit(void)
 {
+	struct rust_dmapool_listed *one;
+
 	debugfs_remove(dir);
+	/* Pools that were forgotten. */
+	list_for_each_entry(one, &pools, list)
+		put_device(one->dev);
 }
 #endif
